@@ -1,0 +1,105 @@
+"""The state of one local AWS, put together in one place.
+
+A space is one account in one Region: one clock, one lock, and a store for each kind of thing. Its parts reach each
+other through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .clock import Clock, Scheduler
+
+if TYPE_CHECKING:
+    from .functions import Functions
+    from .logs import Logs
+    from .mappings import Mappings
+    from .metrics_store import Metrics
+    from .moto_adapter import ControlPlane
+    from .permissions import Permissions
+    from .queues import Queues
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls: a signed request's credentials, resolved.
+
+    Attributes
+    ----------
+    arn : str
+        The principal, such as `arn:aws:iam::…:user/learner` or `arn:aws:sts::…:assumed-role/orders/orders`.
+    user_id : str
+        What SQS shows as SenderId and STS as UserId.
+    owner : bool
+        Whether this is the account's own key, which may do everything.
+    """
+
+    arn: str
+    user_id: str
+    owner: bool = False
+
+
+@dataclass
+class Space:
+    """One account in one Region, with its clock.
+
+    Parameters
+    ----------
+    account : str
+        The account's twelve digits.
+    region : str
+        The one Region that is served.
+    workdir : Path
+        A folder of this server alone, removed when it ends: function code, environments' temporary folders.
+    name : str
+        The space's name, for messages.
+    """
+
+    account: str
+    region: str
+    workdir: Path
+    name: str = "default"
+    url: str = ""
+    clock: Clock = field(default_factory=Clock)
+
+    scheduler: Scheduler = field(init=False)
+    queues: Queues = field(init=False)
+    functions: Functions = field(init=False)
+    mappings: Mappings = field(init=False)
+    metrics: Metrics = field(init=False)
+    logs: Logs = field(init=False)
+    permissions: Permissions = field(init=False)
+    control: ControlPlane = field(init=False)
+
+    def __post_init__(self) -> None:
+        from .functions import Functions
+        from .logs import Logs
+        from .mappings import Mappings
+        from .metrics_store import Metrics
+        from .moto_adapter import ControlPlane
+        from .permissions import Permissions
+        from .queues import Queues
+
+        self.scheduler = Scheduler(self.clock)
+        self.control = ControlPlane(self)
+        self.permissions = Permissions(self)
+        self.metrics = Metrics(self)
+        self.logs = Logs(self)
+        self.queues = Queues(self)
+        self.functions = Functions(self)
+        self.mappings = Mappings(self)
+
+    def arn(self, service: str, resource: str) -> str:
+        """Return the ARN of `resource` in this account and Region."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def start(self) -> None:
+        """Let time run."""
+        self.scheduler.start()
+
+    def close(self) -> None:
+        """End every execution environment and stop the clock."""
+        self.functions.close()
+        self.scheduler.stop()
