@@ -6,6 +6,7 @@ other through it.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +56,12 @@ class Space:
         A folder of this server alone, removed when it ends: function code, environments' temporary folders.
     name : str
         The space's name, for messages.
+    url : str
+        Where the front door listens, without a slash at the end.
+    clients : set of int
+        The processes that use the space; the server outlives the last one.
+    stop_requested : threading.Event
+        Set to end the server.
     """
 
     account: str
@@ -63,6 +70,8 @@ class Space:
     name: str = "default"
     url: str = ""
     clock: Clock = field(default_factory=Clock)
+    clients: set[int] = field(default_factory=set)
+    stop_requested: threading.Event = field(default_factory=threading.Event)
 
     scheduler: Scheduler = field(init=False)
     queues: Queues = field(init=False)

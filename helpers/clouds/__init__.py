@@ -1,0 +1,86 @@
+"""The two clouds behind one small protocol, and the choice between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from ..errors import LabError
+
+
+class Cloud(Protocol):
+    """One account in one Region, on AWS or on this computer.
+
+    Attributes
+    ----------
+    title, account, region, endpoint : str
+        What the identity card shows.
+    cost : str
+        What the labs can cost there, as a sentence.
+    cli : str
+        The shell line that points the AWS CLI at it.
+    fast_forwards : bool
+        Whether time can be advanced.
+    """
+
+    title: str
+    account: str
+    region: str
+    endpoint: str
+    cost: str
+    cli: str
+    fast_forwards: bool
+
+    def client(self, service: str) -> Any:
+        """Return a new boto3 client."""
+
+    def now(self) -> float:
+        """Return the cloud's time in seconds since the epoch."""
+
+    def move(self, to: float, *, patience: float) -> bool:
+        """Let time pass until `to`, for at most about `patience` real seconds; return whether it was reached."""
+
+    def pauses(self) -> Iterator[float]:
+        """Return the seconds to let pass between two looks at something that is awaited, without end."""
+
+
+def choose(
+    cloud: str | None, *, space: str, start: bool = True, environ: Mapping[str, str] = os.environ
+) -> tuple[Cloud | None, str]:
+    """Return the cloud to use, and a line that says why it is the local one although AWS was not ruled out.
+
+    Parameters
+    ----------
+    cloud : str or None
+        `auto`, `local` or `aws`; None reads `LAB_CLOUD`, whose default is `auto`.
+    space : str
+        The space on the local AWS.
+    start : bool
+        Whether to start a local AWS that does not run; without it, None comes back instead.
+
+    Raises
+    ------
+    LabError
+        For `aws` when the account is not named or the credentials are not its own; for any other value.
+    """
+    asked = cloud if cloud is not None else environ.get("LAB_CLOUD") or "auto"
+    if asked not in ("auto", "local", "aws"):
+        raise LabError(
+            f"There is no cloud {asked!r}.",
+            "",
+            "LAB_CLOUD, or connect(), takes auto, local or aws; auto is what you get without it.",
+        )
+    note = ""
+    if asked != "local":
+        try:
+            from . import aws
+
+            return aws.connect(environ), ""
+        except LabError as refusal:
+            if asked == "aws":
+                raise
+            note = f"Using the local AWS. {refusal.what} {refusal.why}".strip()
+    from . import local
+
+    return local.connect(space) if start else local.find(space), note

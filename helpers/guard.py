@@ -1,0 +1,111 @@
+"""What every client of a lab does before it sends a call that creates something.
+
+The name has to begin with the learner's prefix, and the lab's tag is added: what the guard lets through, `cleanup`
+finds again. A create call that `cleanup` would not find is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import LabError
+from .names import TAG
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one create call names and tags what it makes.
+
+    Attributes
+    ----------
+    kind : str
+        The kind of thing, as `cleanup.KINDS` calls it; a part of a thing has the kind of the whole.
+    name : str
+        The parameter that holds the name, or the name or ARN of the whole.
+    tags : str, optional
+        The parameter that takes tags; without it the call takes none.
+    pairs : bool
+        Whether tags are a list of `Key` and `Value`.
+    """
+
+    kind: str
+    name: str
+    tags: str = ""
+    pairs: bool = False
+
+
+RULES: dict[tuple[str, str], Rule] = {
+    ("sqs", "CreateQueue"): Rule("queues", "QueueName", "tags"),
+    ("lambda", "CreateFunction"): Rule("functions", "FunctionName", "Tags"),
+    ("lambda", "CreateAlias"): Rule("functions", "FunctionName"),
+    ("lambda", "CreateFunctionUrlConfig"): Rule("functions", "FunctionName"),
+    ("lambda", "CreateEventSourceMapping"): Rule("triggers", "FunctionName", "Tags"),
+    ("iam", "CreateRole"): Rule("roles", "RoleName", "Tags", pairs=True),
+    ("iam", "PutRolePolicy"): Rule("roles", "RoleName"),
+    ("iam", "AttachRolePolicy"): Rule("roles", "RoleName"),
+    ("iam", "CreatePolicy"): Rule("policies", "PolicyName", "Tags", pairs=True),
+    ("iam", "CreatePolicyVersion"): Rule("policies", "PolicyArn"),
+    ("logs", "CreateLogGroup"): Rule("log groups", "logGroupName", "tags"),
+    ("logs", "CreateLogStream"): Rule("log groups", "logGroupName"),
+}
+"""The create calls that a lab may make; a further service gets its rows here and its kind in `cleanup.KINDS`."""
+
+_CREATES = ("Create", "Run", "Allocate", "Request", "Import", "Register", "Publish")
+_HARMLESS = {("lambda", "PublishVersion"), ("sns", "Publish"), ("sns", "PublishBatch")}
+
+
+def install(client: Any, prefix: str) -> None:
+    """Make `client` refuse what cleanup would not find, and tag the rest."""
+    client.meta.events.register("provide-client-params", _check(prefix))
+
+
+def _check(prefix: str) -> Callable[..., dict[str, Any] | None]:
+    def check(params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any] | None:
+        call = (model.service_model.service_name, model.name)
+        rule = RULES.get(call)
+        if rule is None:
+            if model.name.startswith(_CREATES) and call not in _HARMLESS:
+                raise LabError(
+                    f"lab.client({call[0]!r}) does not make the call {model.name}.",
+                    "Cleanup could not find again what it creates.",
+                    "If you want it nevertheless, use a boto3 client of your own and remove it yourself.",
+                )
+            return None
+        value = params.get(rule.name)
+        # Without a name boto3 itself says what is missing.
+        if isinstance(value, str) and not own_part(value).startswith(f"{prefix}-"):
+            raise LabError(
+                f"{model.name} was not sent: the name {own_part(value)!r} lacks this lab's prefix.",
+                f"Everything a lab makes is called {prefix}-…, so that cleanup finds it.",
+                f"Write {rule.name}=lab.name({_short(value)!r}).",
+            )
+        return _tagged(params, rule, prefix) if rule.tags else None
+
+    return check
+
+
+def own_part(name: str) -> str:
+    """Return the part of a name, ARN or log group that its maker chose.
+
+    >>> own_part("arn:aws:lambda:us-east-1:123456789012:function:lab-1-orders:live")
+    'lab-1-orders'
+    >>> own_part("/aws/lambda/lab-1-orders")
+    'lab-1-orders'
+    """
+    if ":function:" in name:
+        return name.split(":function:")[1].split(":")[0]
+    return name.removeprefix("/aws/lambda/") if name.startswith("/") else name.rpartition("/")[2]
+
+
+def _short(name: str) -> str:
+    return own_part(name) or "orders"
+
+
+def _tagged(params: dict[str, Any], rule: Rule, prefix: str) -> dict[str, Any]:
+    given = params.get(rule.tags)
+    if rule.pairs:
+        others = [pair for pair in given or [] if not (isinstance(pair, dict) and pair.get("Key") == TAG)]
+        return {**params, rule.tags: [*others, {"Key": TAG, "Value": prefix}]}
+    return {**params, rule.tags: {**(given or {}), TAG: prefix}}

@@ -1,0 +1,334 @@
+"""`connect()` and the Lab that it returns: clients, names, time, checks and cleanup."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from . import checks, guard
+from .card import Card
+from .clouds import Cloud, choose
+from .errors import Interrupted, LabError, is_missing
+from .names import TAG, full_name, prefix_for, space_name
+
+T = TypeVar("T")
+
+_SLICE = 1.0
+_SILENCE = 2.0
+
+
+def connect(cloud: str | None = None) -> Lab:
+    """Connect to the cloud in which this notebook's exercises run.
+
+    Parameters
+    ----------
+    cloud : str, optional
+        `auto` (AWS if `LAB_AWS_ACCOUNT` names the account that the credentials belong to, else the local AWS),
+        `local` or `aws`. Without it `LAB_CLOUD` decides.
+
+    Returns
+    -------
+    Lab
+        Shown as the last line of a cell it is the identity card.
+
+    Raises
+    ------
+    LabError
+        For `aws`, when the account is not named or the credentials are not its own.
+    """
+    space = space_name()
+    prefix = prefix_for(space)
+    chosen, note = choose(cloud, space=space)
+    assert chosen is not None
+    if note:
+        print(note)
+    return Lab(chosen, space=space, prefix=prefix)
+
+
+class Lab:
+    """One learner's place to work in: an account, a Region, a prefix, a clock. `connect` makes it.
+
+    Attributes
+    ----------
+    account, region : str
+        As they stand in ARNs.
+    space : str
+        What this notebook's local AWS is called.
+    prefix : str
+        What every resource's name begins with.
+    """
+
+    def __init__(self, cloud: Cloud, *, space: str, prefix: str) -> None:
+        self._cloud = cloud
+        self._clients: dict[str, Any] = {}
+        self._hints: dict[str, int] = {}
+        self.account = cloud.account
+        self.region = cloud.region
+        self.space = space
+        self.prefix = prefix
+
+    def client(self, service: str) -> Any:
+        """Return the plain boto3 client of a service.
+
+        It adds the lab's tag to what it creates, and refuses to create what lacks the lab's prefix.
+
+        Parameters
+        ----------
+        service : str
+            As in `boto3.client`: `sqs`, `lambda`, `iam`, `logs`, `cloudwatch`.
+
+        Raises
+        ------
+        LabError
+            When AWS has no such service.
+        """
+        if service not in self._clients:
+            from botocore.exceptions import UnknownServiceError
+
+            try:
+                client = self._cloud.client(service)
+            except UnknownServiceError:
+                raise LabError(
+                    f"AWS has no service {service!r}.", "", "sqs, lambda, iam, logs and cloudwatch are some."
+                ) from None
+            guard.install(client, self.prefix)
+            self._clients[service] = client
+        return self._clients[service]
+
+    def name(self, name: str) -> str:
+        """Return `name` with this lab's prefix: `orders` becomes `lab-3fa9c1-orders`, `orders.fifo` keeps its end.
+
+        Raises
+        ------
+        LabError
+            When AWS would not take it.
+        """
+        return full_name(self.prefix, name)
+
+    def now(self) -> datetime:
+        """Return the present time in UTC; on the local AWS its own, which `wait` moves."""
+        return datetime.fromtimestamp(self._cloud.now(), UTC)
+
+    def wait(self, seconds: float, why: str = "") -> None:
+        """Let time pass: slept on AWS, fast-forwarded on the local AWS, where everything due on the way happens.
+
+        Parameters
+        ----------
+        seconds : float
+            How long.
+        why : str, optional
+            What for, shown while it lasts.
+
+        Raises
+        ------
+        LabError
+            When `seconds` is not a number, or below 0.
+        """
+        _require_seconds("wait()", seconds)
+        purpose = f" {why}" if why else ""
+        progress = _Progress()
+        start = self._cloud.now()
+
+        def so_far() -> str:
+            return f"waiting{purpose}: {spell(round(self._cloud.now() - start))} of {spell(seconds)}"
+
+        try:
+            while not self._cloud.move(start + seconds, patience=_SLICE):
+                progress.show(
+                    lambda: f"waiting{purpose}: {spell(round(self._cloud.now() - start))} of {spell(seconds)}"
+                )
+        except KeyboardInterrupt:
+            progress.end()
+            raise Interrupted(f"Stopped in a wait of {spell(seconds)}{purpose}; time went part of the way.") from None
+        progress.end(f"waited {spell(seconds)}{purpose}" + (" (fast-forwarded)" if self._cloud.fast_forwards else ""))
+
+    def wait_until(self, condition: Callable[[], T], timeout: float = 300, why: str = "") -> T:
+        """Wait for something that AWS does not promise by the clock.
+
+        Parameters
+        ----------
+        condition : callable
+            Looks, and returns something true (a table that is not empty counts) once it is there. An answer of AWS
+            that the thing looked for does not exist counts as not yet.
+        timeout : float
+            Seconds, on the lab's clock, after which to give up.
+        why : str, optional
+            What is awaited, such as `"the trigger is Enabled"`.
+
+        Returns
+        -------
+        Any
+            What `condition` returned.
+
+        Raises
+        ------
+        LabError
+            After `timeout`, with what was last seen.
+        """
+        _require_seconds("the timeout of wait_until()", timeout)
+        if not callable(condition):
+            raise LabError(
+                "wait_until() takes a function that looks.", "", "Write lambda: in front of what it is to look at."
+            )
+        awaited = why or "what the condition looks for"
+        progress = _Progress()
+        start = self._cloud.now()
+
+        def so_far() -> str:
+            return f"waiting until {awaited}: {spell(round(self._cloud.now() - start))} of {spell(timeout)}"
+
+        try:
+            for pause in self._cloud.pauses():
+                seen: Any
+                try:
+                    seen = condition()
+                except Exception as problem:
+                    if not is_missing(problem):
+                        raise
+                    seen = problem
+                if not isinstance(seen, Exception) and _is_true(seen):
+                    progress.end()
+                    return seen  # type: ignore[no-any-return]
+                now = self._cloud.now()
+                if now - start >= timeout:
+                    break
+                target = min(now + pause, start + timeout)
+                while not self._cloud.move(target, patience=_SLICE):
+                    progress.show(so_far)
+                progress.show(so_far)
+        except KeyboardInterrupt:
+            progress.end()
+            raise Interrupted(f"Stopped while waiting until {awaited}.") from None
+        progress.end()
+        raise LabError(
+            f"Waited {spell(timeout)} until {awaited}, and it did not happen.",
+            f"The last look saw: {_shorten(seen)}.",
+            "Look at what should have caused it, then run this cell again.",
+        )
+
+    def check(self, exercise: str, **where: str) -> checks.Verdict:
+        """Look at what an exercise has left in the cloud, and say *not yet*, *almost* or *yes*.
+
+        Parameters
+        ----------
+        exercise : str
+            Its id, such as `"00-total"`.
+        **where : str
+            Where to look, such as `queue=` and `function=`: names, with or without the prefix, URLs or ARNs.
+
+        Raises
+        ------
+        LabError
+            When there is no such exercise, or it looks at other things.
+        """
+        return checks.check(self, exercise, **where)
+
+    def hint(self, exercise: str, number: int | None = None) -> checks.Hint:
+        """Return the next hint of an exercise, or the one with `number`.
+
+        Raises
+        ------
+        LabError
+            When there is no such exercise or hint.
+        """
+        if number is None:
+            self._hints[exercise] = number = self._hints.get(exercise, 0) + 1
+            number = min(number, len(checks.find(exercise).hints))
+        return checks.hint(exercise, number)
+
+    def cleanup(self) -> None:
+        """Remove everything that this lab made, ask AWS what is left, and print both.
+
+        It needs nothing from the notebook: prefix and tag lead it. `python -m helpers cleanup` does the same.
+
+        Raises
+        ------
+        LabError
+            When something cannot be removed.
+        """
+        from .cleanup import sweep
+
+        report = sweep(self)
+        print(report)
+        report.require_nothing_left()
+
+    def _card(self) -> Card:
+        return Card(
+            "Where this notebook works",
+            [
+                ("Cloud", self._cloud.title),
+                ("Account", self.account),
+                ("Region", self.region),
+                ("Endpoint", self._cloud.endpoint),
+                ("Space", self.space),
+                ("Names", f"{self.prefix}-… : what is created gets this prefix and the tag {TAG}, or is refused"),
+                ("Cost", self._cloud.cost),
+                ("AWS CLI", self._cloud.cli),
+                ("Clean up", f"lab.cleanup(), or in a shell: python -m helpers cleanup --space {self.space}"),
+            ],
+        )
+
+    def __repr__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
+
+
+def spell(seconds: float) -> str:
+    """Return a duration as a person would write it.
+
+    >>> spell(30), spell(3600), spell(90), spell(345600)
+    ('30 s', '1 h', '90 s', '4 d')
+    """
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if (seconds >= 2 * size and seconds % size == 0) or seconds == size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+class _Progress:
+    """One line that is rewritten in place, begun only when the wait has become noticeable."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._shown = 0
+
+    def show(self, text: Callable[[], str]) -> None:
+        if time.monotonic() - self._began > _SILENCE:
+            line = text()
+            self._write(line)
+            self._shown = len(line)
+
+    def end(self, text: str = "") -> None:
+        if self._shown:
+            self._write(text)
+            sys.stdout.write("\n" if text else "\r")
+        elif text:
+            sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+        self._shown = 0
+
+    def _write(self, line: str) -> None:
+        sys.stdout.write("\r" + line.ljust(self._shown))
+        sys.stdout.flush()
+
+
+def _require_seconds(what: str, seconds: Any) -> None:
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not math.isfinite(seconds) or seconds < 0:
+        raise LabError(f"{what} takes a number of seconds, 0 or more, not {seconds!r}.")
+
+
+def _is_true(value: Any) -> bool:
+    empty = getattr(value, "empty", None)
+    return not empty if isinstance(empty, bool) else bool(value)
+
+
+def _shorten(seen: Any) -> str:
+    text = " ".join(repr(seen).split()) if not isinstance(seen, Exception) else str(seen)
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,206 @@
+"""The front door: one WSGI application that every call goes through.
+
+In order: a foreign Host and any Origin are refused, the signature is verified over the raw request, the caller's rights
+are evaluated, and the call is routed to our own services or to moto's. Nothing unsigned reaches anything.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import select
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from . import lab_api, lambda_api, mappings_api, metrics_api, protocol, signature, sqs_api, sts_api
+from .errors import ApiError
+from .protocol import Answer, Call, Later, Operation, Protocol, Request
+from .space import Identity, Space
+
+log = logging.getLogger(__name__)
+
+OWN: dict[str, dict[str, Operation]] = {
+    "sqs": sqs_api.OPERATIONS,
+    "lambda": {**lambda_api.OPERATIONS, **mappings_api.OPERATIONS},
+    "cloudwatch": metrics_api.OPERATIONS,
+    "sts": sts_api.OPERATIONS,
+}
+"""The operations that are ours, by service."""
+
+_SIGNING_NAMES = {"monitoring": "cloudwatch"}
+_GLOBAL_SERVICES = {"iam", "sts"}
+_PRESENCE_CHECK = 0.5
+
+
+class FrontDoor:
+    """The WSGI application of one space.
+
+    Parameters
+    ----------
+    space : Space
+        The space behind the door.
+    hosts : set of str
+        The values of `Host` under which it answers; any other is refused, so that no web page can reach it by a name
+        of its own.
+    """
+
+    def __init__(self, space: Space, hosts: set[str]) -> None:
+        self.space = space
+        self.hosts = hosts
+        self.last_call = time.monotonic()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        answer = self._answer(environ)
+        reason = HTTPStatus(answer.status).phrase if answer.status in HTTPStatus._value2member_map_ else "Status"
+        headers = [(name, str(value)) for name, value in answer.headers.items() if name.lower() != "content-length"]
+        if answer.status not in (204, 304):
+            headers.append(("Content-Length", str(len(answer.body))))
+        start_response(f"{answer.status} {reason}", headers)
+        return [answer.body]
+
+    def _answer(self, environ: dict[str, Any]) -> Answer:
+        request_id = str(uuid.uuid4())
+        request = _request(environ)
+        if request.headers.get("host") not in self.hosts or "origin" in request.headers:
+            text = (
+                "The local AWS answers only clients on this machine that call it by its own address, and no web page."
+            )
+            return Answer(403, {"Content-Type": "text/plain"}, text.encode())
+        speaking: Protocol | None = None
+        service = "sqs"
+        try:
+            claim = signature.claim(request)
+            service = _SIGNING_NAMES.get(claim.service, claim.service)
+            identity = self._authenticate(request, claim)
+            self.last_call = time.monotonic()
+            if service == lab_api.SERVICE:
+                return self._lab(request, identity)
+            if service in OWN and not self._is_control_plane(service, request):
+                speaking = protocol.read(service, request)
+                operation = OWN[service].get(speaking.operation)
+                if operation is None:
+                    raise ApiError(
+                        "NotImplemented",
+                        f"The local AWS does not offer {service}:{speaking.operation}. "
+                        f"It offers: {', '.join(sorted(OWN[service]))}.",
+                        501,
+                    )
+                call = Call(self.space, identity, speaking.operation, speaking.params)
+                return speaking.result(self._perform(operation, call, environ), request_id)
+            return self._control_plane(service, request, identity)
+        except ApiError as problem:
+            return (speaking or protocol.guess(service, request)).error(problem, request_id)
+        except Exception:
+            log.exception("%s %s", request.method, request.path)
+            text = "The local AWS failed at this call; its log says where. Please report it as a defect."
+            problem = ApiError("InternalFailure", text, 500)
+            return (speaking or protocol.guess(service, request)).error(problem, request_id)
+
+    def _authenticate(self, request: Request, claim: signature.Claim) -> Identity:
+        space = self.space
+        with space.scheduler.lock:
+            credential = space.permissions.identify(claim.access_key)
+        if credential is None:
+            raise ApiError(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+                403,
+                query_code="InvalidClientTokenId",
+            )
+        signature.verify(request, claim, credential.secret_key, (time.time(), space.clock.now()))
+        token = request.headers.get("x-amz-security-token", "")
+        if not hmac.compare_digest(token.encode(), (credential.session_token or "").encode()):
+            raise ApiError("UnrecognizedClientException", "The security token included in the request is invalid.", 403)
+        if credential.expires is not None and credential.expires < space.clock.now():
+            raise ApiError("ExpiredTokenException", "The security token included in the request is expired", 403)
+        if claim.region != space.region and claim.service not in _GLOBAL_SERVICES:
+            raise ApiError(
+                "InvalidRegion",
+                f"The local AWS has one Region, {space.region}; the request was signed for {claim.region}.",
+                400,
+            )
+        return credential.identity
+
+    def _perform(self, operation: Operation, call: Call, environ: dict[str, Any]) -> dict[str, Any]:
+        with self.space.scheduler.lock:
+            resource = operation.resource(call) if operation.resource else "*"
+            self.space.permissions.check(call.identity, operation.action, resource)
+            outcome = operation.run(call)
+        if isinstance(outcome, Later):
+            while not outcome.wait(_PRESENCE_CHECK):
+                if _gone(environ):
+                    with self.space.scheduler.lock:
+                        outcome.abandon()
+                    break
+            return outcome.get()
+        return outcome
+
+    def _is_control_plane(self, service: str, request: Request) -> bool:
+        """Whether a service that we share with moto is asked for an operation of moto's."""
+        if service != "sts":
+            return False
+        values = dict(parse_qsl(request.body.decode("utf-8", "replace") or request.query))
+        return values.get("Action") not in OWN["sts"]
+
+    def _control_plane(self, service: str, request: Request, identity: Identity) -> Answer:
+        operation = _operation_name(service, request)
+        space = self.space
+        with space.scheduler.lock:
+            space.permissions.check(identity, f"{service}:{operation}", None)
+            if service == "logs":
+                space.logs.flush()
+            rights = space.control.generation
+            url = f"{space.url}{request.target}"
+            status, headers, body = space.control.handle(service, request.method, url, request.headers, request.body)
+            if space.control.generation != rights:
+                space.mappings.wake()
+        return Answer(status, dict(headers), body)
+
+    def _lab(self, request: Request, identity: Identity) -> Answer:
+        headers = {"Content-Type": "application/json"}
+        try:
+            if not identity.owner:
+                raise ApiError("AccessDeniedException", "Only the account's own key may use the lab endpoints.", 403)
+            body = json.dumps(lab_api.answer(self.space, request)).encode()
+            return Answer(200, headers, body)
+        except ApiError as problem:
+            body = json.dumps({"code": problem.code, "message": problem.message}).encode()
+            return Answer(problem.status, headers, body)
+
+
+def _request(environ: dict[str, Any]) -> Request:
+    headers = {key[5:].replace("_", "-").lower(): value for key, value in environ.items() if key.startswith("HTTP_")}
+    for key, name in (("CONTENT_TYPE", "content-type"), ("CONTENT_LENGTH", "content-length")):
+        if environ.get(key):
+            headers[name] = environ[key]
+    target = environ["REQUEST_URI"]
+    if isinstance(target, bytes):
+        target = target.decode("latin-1")
+    return Request(environ["REQUEST_METHOD"], target, headers, environ["wsgi.input"].read())
+
+
+def _operation_name(service: str, request: Request) -> str:
+    target = request.headers.get("x-amz-target", "")
+    if target:
+        return target.rpartition(".")[2]
+    values = dict(parse_qsl(request.body.decode("utf-8", "replace") or request.query))
+    return values.get("Action", request.method.title())
+
+
+def _gone(environ: dict[str, Any]) -> bool:
+    """Whether the client has hung up while its long poll was waited for."""
+    connection = environ.get("local_aws.socket")
+    if not isinstance(connection, socket.socket):
+        return False
+    try:
+        readable, _, _ = select.select([connection], [], [], 0)
+        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except (OSError, ValueError):
+        return True

@@ -1,0 +1,623 @@
+"""One evaluator of policies, used for callers, execution roles, handlers and trust.
+
+It is ours because no maintained Python library evaluates a request against policy documents in-process: those on PyPI
+lint, expand or audit policies, or ask AWS's own simulator.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import re
+import secrets
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from .errors import ApiError
+from .space import Identity
+
+if TYPE_CHECKING:
+    from .moto_adapter import Role
+    from .space import Space
+
+SESSION_SECONDS = 12 * 3600
+"""How long an execution role's credentials are valid."""
+
+Context = Mapping[str, Any]
+"""Condition keys and their values: a string, a number, a bool, or a list of strings."""
+
+_OWNER_ID = "AIDALOCALAWSLEARNER22"
+_RENEW_BEFORE = 3600.0
+_MOST_DECISIONS = 10_000
+_FREE = {"sts:GetCallerIdentity"}
+_ID_LETTERS = string.ascii_uppercase + "234567"
+
+
+class Decision(enum.Enum):
+    """What policies say about a request."""
+
+    ALLOW = "allow"
+    DENY = "explicit deny"
+    NOTHING = "implicit deny"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """Keys and whose they are.
+
+    Attributes
+    ----------
+    access_key, secret_key : str
+        The keys.
+    session_token : str or None
+        For temporary credentials.
+    expires : float or None
+        Seconds since the epoch in the space's time.
+    identity : Identity
+        Who signs with them.
+    """
+
+    access_key: str
+    secret_key: str
+    session_token: str | None
+    expires: float | None
+    identity: Identity
+
+
+# Policy documents, compiled
+
+_Test = Callable[[Context], bool]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One compiled statement."""
+
+    deny: bool
+    actions: re.Pattern[str]
+    not_actions: bool
+    resources: tuple[str, ...]
+    resource_pattern: re.Pattern[str] | None
+    not_resources: bool
+    principals: tuple[tuple[str, str], ...] | None
+    not_principals: bool
+    conditions: tuple[_Test, ...]
+
+    @property
+    def depends(self) -> bool:
+        """Whether what the statement says depends on condition keys."""
+        return bool(self.conditions) or self.resource_pattern is None
+
+    def applies(
+        self, action: str, resource: str | None, context: Context, principal: Sequence[tuple[str, str]] | None
+    ) -> bool:
+        """Whether the statement speaks about a request."""
+        if (self.actions.fullmatch(action) is not None) is self.not_actions:
+            return False
+        if not self._names(resource, context):
+            return False
+        if principal is not None and not self._speaks_of(principal):
+            return False
+        return all(test(context) for test in self.conditions)
+
+    def _names(self, resource: str | None, context: Context) -> bool:
+        if not self.resources:
+            return True
+        if resource is None:
+            # The resource is not known. An Allow is given the benefit of the doubt; a Deny counts only for everything.
+            return not self.deny or ("*" in self.resources and not self.not_resources)
+        pattern = self.resource_pattern
+        if pattern is None:
+            filled = [text for one in self.resources if (text := _fill(one, context)) is not None]
+            named = any(_glob(text).fullmatch(resource) for text in filled)
+        else:
+            named = pattern.fullmatch(resource) is not None
+        return named is not self.not_resources
+
+    def _speaks_of(self, principal: Sequence[tuple[str, str]]) -> bool:
+        if self.principals is None:
+            return False
+        named = any(
+            kind in ("*", who) and value in ("*", name) for kind, value in self.principals for who, name in principal
+        )
+        return named is not self.not_principals
+
+
+_compiled: dict[int, tuple[Mapping[str, Any], tuple[Statement, ...]]] = {}
+
+
+def compile_policy(document: Mapping[str, Any]) -> tuple[Statement, ...]:
+    """Compile a policy document; the same document object is compiled once."""
+    known = _compiled.get(id(document))
+    if known is not None and known[0] is document:
+        return known[1]
+    if len(_compiled) > 2000:
+        _compiled.clear()
+    variables = document.get("Version") == "2012-10-17"
+    statements = tuple(
+        _statement(one, variables) for one in _list(document.get("Statement")) if isinstance(one, Mapping)
+    )
+    _compiled[id(document)] = (document, statements)
+    return statements
+
+
+def evaluate(
+    policies: Iterable[Mapping[str, Any]],
+    action: str,
+    resource: str | None,
+    context: Context | None = None,
+    principal: Sequence[tuple[str, str]] | None = None,
+) -> Decision:
+    """Evaluate policy documents of one kind.
+
+    Parameters
+    ----------
+    policies : iterable of dict
+        The documents.
+    action : str
+        Such as `sqs:SendMessage`; letter case does not count.
+    resource : str or None
+        The ARN, or None when it is not known: then an Allow matches whatever its Resource, and a Deny only with `*`.
+    context : mapping, optional
+        Condition keys and values.
+    principal : sequence of (str, str), optional
+        For policies that name principals: every pair of kind (`AWS`, `Service`) and name under which the caller may be
+        named. Without it, `Principal` is not looked at.
+
+    Returns
+    -------
+    Decision
+        `DENY` if any statement denies, else `ALLOW` if any allows, else `NOTHING`.
+    """
+    known: Context = _LowerKeys(context) if context else {}
+    decision = Decision.NOTHING
+    for document in policies:
+        for statement in compile_policy(document):
+            if (statement.deny or decision is Decision.NOTHING) and statement.applies(
+                action, resource, known, principal
+            ):
+                if statement.deny:
+                    return Decision.DENY
+                decision = Decision.ALLOW
+    return decision
+
+
+class _LowerKeys(dict[str, Any]):
+    """A context by lower-case keys: the names of condition keys have no letter case."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__((key.lower(), value) for key, value in context.items() if value is not None)
+
+
+def _list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _statement(source: Mapping[str, Any], variables: bool) -> Statement:
+    deny = source.get("Effect") == "Deny"
+    resources = tuple(str(one) for one in _list(source.get("Resource", source.get("NotResource"))))
+    dynamic = variables and any("${" in one for one in resources)
+    conditions = []
+    for operator, block in (source.get("Condition") or {}).items():
+        for key, values in block.items():
+            conditions.append(_condition(operator, key, [_text(one) for one in _list(values)], variables, deny))
+    principals = source.get("Principal", source.get("NotPrincipal"))
+    return Statement(
+        deny=deny,
+        actions=_union([str(one) for one in _list(source.get("Action", source.get("NotAction")))], re.IGNORECASE),
+        not_actions="NotAction" in source,
+        resources=resources,
+        resource_pattern=None if dynamic else _union(resources),
+        not_resources="NotResource" in source,
+        principals=None if principals is None else tuple(_principals(principals)),
+        not_principals="NotPrincipal" in source,
+        conditions=tuple(conditions),
+    )
+
+
+def _principals(source: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(source, str):
+        yield ("*" if source == "*" else "AWS"), source
+        return
+    for kind, names in source.items():
+        for name in _list(names):
+            yield kind, f"arn:aws:iam::{name}:root" if re.fullmatch(r"\d{12}", str(name)) else str(name)
+
+
+def _translate(pattern: str) -> str:
+    return "".join(".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in pattern)
+
+
+def _union(patterns: Sequence[str], flags: int = 0) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{_translate(one)})" for one in patterns) or r"(?!)", flags | re.DOTALL)
+
+
+@lru_cache(maxsize=4096)
+def _glob(pattern: str, ignore_case: bool = False) -> re.Pattern[str]:
+    return re.compile(_translate(pattern), re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_LITERAL = {"*": "[*]", "?": "[?]", "$": "$"}
+
+
+def _fill(text: str, context: Context) -> str | None:
+    """Fill in policy variables; None when one of them has no value."""
+    missing = False
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal missing
+        name, _, default = match[1].partition(",")
+        if name in _LITERAL:
+            return name
+        found = context.get(name.strip().lower())
+        if found is None:
+            if default:
+                return default.strip().strip("'")
+            missing = True
+            return ""
+        return _text(found)
+
+    filled = _VARIABLE.sub(value, text)
+    return None if missing else filled
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# Conditions
+
+
+def _number(text: str) -> float:
+    return float(text)
+
+
+def _moment(text: str) -> float:
+    if re.fullmatch(r"-?\d+(\.\d+)?", text):
+        return float(text)
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _arn_like(actual: str, wanted: str) -> bool:
+    parts, patterns = actual.split(":", 5), wanted.split(":", 5)
+    return len(parts) == len(patterns) == 6 and all(
+        _glob(pattern).fullmatch(part) for part, pattern in zip(parts, patterns, strict=True)
+    )
+
+
+def _in_network(actual: str, wanted: str) -> bool:
+    return ipaddress.ip_address(actual) in ipaddress.ip_network(wanted, strict=False)
+
+
+_MATCHES: dict[str, Callable[[str, str], bool]] = {
+    "StringEquals": lambda actual, wanted: actual == wanted,
+    "StringEqualsIgnoreCase": lambda actual, wanted: actual.lower() == wanted.lower(),
+    "StringLike": lambda actual, wanted: _glob(wanted).fullmatch(actual) is not None,
+    "NumericEquals": lambda actual, wanted: _number(actual) == _number(wanted),
+    "NumericLessThan": lambda actual, wanted: _number(actual) < _number(wanted),
+    "NumericLessThanEquals": lambda actual, wanted: _number(actual) <= _number(wanted),
+    "NumericGreaterThan": lambda actual, wanted: _number(actual) > _number(wanted),
+    "NumericGreaterThanEquals": lambda actual, wanted: _number(actual) >= _number(wanted),
+    "DateEquals": lambda actual, wanted: _moment(actual) == _moment(wanted),
+    "DateLessThan": lambda actual, wanted: _moment(actual) < _moment(wanted),
+    "DateLessThanEquals": lambda actual, wanted: _moment(actual) <= _moment(wanted),
+    "DateGreaterThan": lambda actual, wanted: _moment(actual) > _moment(wanted),
+    "DateGreaterThanEquals": lambda actual, wanted: _moment(actual) >= _moment(wanted),
+    "Bool": lambda actual, wanted: actual.lower() == wanted.lower(),
+    "BinaryEquals": lambda actual, wanted: actual == wanted,
+    "IpAddress": _in_network,
+    "ArnEquals": _arn_like,
+    "ArnLike": _arn_like,
+}
+_NEGATED = {
+    "StringNotEquals": "StringEquals",
+    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
+    "StringNotLike": "StringLike",
+    "NumericNotEquals": "NumericEquals",
+    "DateNotEquals": "DateEquals",
+    "NotIpAddress": "IpAddress",
+    "ArnNotEquals": "ArnEquals",
+    "ArnNotLike": "ArnLike",
+}
+_TEXTUAL = ("String", "Arn")
+
+
+def _condition(operator: str, key: str, wanted: list[str], variables: bool, deny: bool) -> _Test:
+    """Compile one key of a Condition block; an operator that is not known makes no Allow and no hole in a Deny."""
+    key = key.lower()
+    if operator == "Null":
+        expected = [one.lower() == "true" for one in wanted]
+        return lambda context: (key not in context) in expected
+    quantifier, _, name = operator.rpartition(":")
+    if_exists = name.endswith("IfExists")
+    name = name.removesuffix("IfExists")
+    negated = name in _NEGATED
+    base = _NEGATED.get(name, name)
+    matches = _MATCHES.get(base)
+    if matches is None or quantifier not in ("", "ForAllValues", "ForAnyValue"):
+        return lambda context: deny
+    fills = variables and base.startswith(_TEXTUAL) and any("${" in one for one in wanted)
+
+    def test(context: Context) -> bool:
+        actual = [_text(one) for one in _list(context.get(key))]
+        if not actual:
+            return if_exists or quantifier == "ForAllValues" or (negated and not quantifier)
+        values = [text for one in wanted if (text := _fill(one, context)) is not None] if fills else wanted
+        found = (any(_safely(matches, one, value) for value in values) is not negated for one in actual)
+        if quantifier == "ForAllValues" or (negated and not quantifier):
+            return all(found)
+        return any(found)
+
+    return test
+
+
+def _safely(matches: Callable[[str, str], bool], actual: str, wanted: str) -> bool:
+    try:
+        return matches(actual, wanted)
+    except ValueError:
+        return False
+
+
+# The space's identities and rights
+
+
+class Permissions:
+    """Who may do what in a space.
+
+    Parameters
+    ----------
+    space : Space
+        The space whose control plane holds users, roles and policies.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._owner: Credential | None = None
+        self._minted: dict[str, Credential] = {}
+        self._by_role: dict[tuple[str, str], Credential] = {}
+        self._sessions_role: dict[str, str] = {}
+        self._decided: dict[tuple[str, str, str | None], bool] = {}
+        self._decided_at = -1
+
+    # Identities
+
+    def set_owner(self, access_key: str, secret_key: str) -> None:
+        """Make a pair of keys the account's own; it may do everything."""
+        identity = Identity(f"arn:aws:iam::{self._space.account}:user/learner", _OWNER_ID, owner=True)
+        self._owner = Credential(access_key, secret_key, None, None, identity)
+
+    def identify(self, access_key: str) -> Credential | None:
+        """Return whose an access key is: the owner's, a role session's, an IAM user's; or None."""
+        if self._owner is not None and access_key == self._owner.access_key:
+            return self._owner
+        if (minted := self._minted.get(access_key)) is not None:
+            return minted
+        control = self._space.control
+        if (session := control.assumed_role(access_key)) is not None:
+            identity = Identity(session.arn, session.user_id)
+            return Credential(access_key, session.secret_key, session.session_token, session.expires, identity)
+        if (found := control.user_of_key(access_key)) is not None:
+            user, secret_key = found
+            return Credential(access_key, secret_key, None, None, Identity(user.arn, user.user_id))
+        return None
+
+    def role_credentials(self, role_arn: str, session_name: str) -> Credential:
+        """Return temporary credentials of a role for a function, valid for at least an hour of the space's time.
+
+        Parameters
+        ----------
+        role_arn : str
+            The execution role.
+        session_name : str
+            The session's name; Lambda uses the function's.
+        """
+        now = self._space.clock.now()
+        known = self._by_role.get((role_arn, session_name))
+        if known is not None and known.expires is not None and known.expires - now > _RENEW_BEFORE:
+            return known
+        role = self._space.control.role(role_arn)
+        name = role_arn.rpartition("/")[2]
+        role_id = role.role_id if role is not None else _unique_id("AROA")
+        arn = f"arn:aws:sts::{self._space.account}:assumed-role/{name}/{session_name}"
+        made = Credential(
+            _unique_id("ASIA"),
+            secrets.token_urlsafe(30),
+            secrets.token_urlsafe(120),
+            now + SESSION_SECONDS,
+            Identity(arn, f"{role_id}:{session_name}"),
+        )
+        for key in [key for key, one in self._minted.items() if one.expires is not None and one.expires < now]:
+            del self._minted[key]
+        self._minted[made.access_key] = self._by_role[role_arn, session_name] = made
+        self._sessions_role[made.identity.arn] = role_arn
+        return made
+
+    # Rights
+
+    def check(
+        self,
+        identity: Identity,
+        action: str,
+        resource: str | None,
+        context: Context | None = None,
+        resource_policy: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Raise unless an identity may do something (row E13).
+
+        Parameters
+        ----------
+        identity : Identity
+            Who; the account's owner may do everything.
+        action : str
+            The IAM action, such as `sqs:SendMessage`.
+        resource : str or None
+            Its ARN, `*`, or None when it is not known.
+        context : mapping, optional
+            Condition keys beside those that every request has.
+        resource_policy : mapping, optional
+            The policy of the resource itself; within an account it may allow what the identity's policies do not say.
+
+        Raises
+        ------
+        ApiError
+            AccessDeniedException with AWS's text, 403.
+        """
+        if identity.owner or action in _FREE:
+            return
+        reason = self._refusal(identity, action, resource, context, resource_policy)
+        if reason is None:
+            return
+        shown = action.lower() if action.startswith("sqs:") else action
+        text = f"User: {identity.arn} is not authorized to perform: {shown} on resource: {resource or '*'} " + (
+            reason if reason.startswith("with") else f"because no {reason} allows the {shown} action"
+        )
+        raise ApiError("AccessDeniedException", text, 403, query_code="AccessDenied")
+
+    def allows(self, identity: Identity, action: str, resource: str | None, context: Context | None = None) -> bool:
+        """Return whether an identity may do something."""
+        return identity.owner or self._refusal(identity, action, resource, context, None) is None
+
+    def role_allows(self, role_arn: str, action: str, resource: str | None, context: Context | None = None) -> bool:
+        """Return whether a role's policies allow an action; False for an unknown role."""
+        control = self._space.control
+        if self._decided_at != control.generation or len(self._decided) > _MOST_DECISIONS:
+            self._decided.clear()
+            self._decided_at = control.generation
+        question = (role_arn, action, resource)
+        if context is None and (decided := self._decided.get(question)) is not None:
+            return decided
+        policies, boundary = control.role_policies(role_arn), control.role_boundary(role_arn)
+        limits: tuple[Mapping[str, Any], ...] = () if boundary is None else (boundary,)
+        known = self._context(None, role_arn, context)
+        allowed = evaluate(policies, action, resource, known) is Decision.ALLOW and all(
+            evaluate((limit,), action, resource, known) is Decision.ALLOW for limit in limits
+        )
+        if not any(statement.depends for one in (*policies, *limits) for statement in compile_policy(one)):
+            self._decided[question] = allowed
+        return allowed
+
+    def role_trusts(self, role_arn: str, service: str, context: Context | None = None) -> bool:
+        """Return whether a role lets an AWS service assume it (rows E1 and E2); False for an unknown role.
+
+        Parameters
+        ----------
+        role_arn : str
+            The role.
+        service : str
+            The service principal, `lambda.amazonaws.com`.
+        context : mapping, optional
+            Condition keys, such as `aws:SourceArn`.
+        """
+        role = self._space.control.role(role_arn)
+        if role is None:
+            return False
+        known = {"aws:SourceAccount": self._space.account, **(context or {})}
+        return self._trust(role, (("Service", service),), known) is Decision.ALLOW
+
+    def check_assume_role(self, identity: Identity, role_arn: str) -> None:
+        """Raise unless a role's trust policy and the caller's rights allow sts:AssumeRole.
+
+        The trust policy binds the account's owner too: without it nobody may assume a role.
+
+        Raises
+        ------
+        ApiError
+            AccessDenied, 403.
+        """
+        role = self._space.control.role(role_arn)
+        direct = self._names_of(identity)
+        account = (("AWS", f"arn:aws:iam::{self._space.account}:root"),)
+        known = self._context(identity, None, None)
+        if role is not None and self._trust(role, (*direct, *account), known) is Decision.ALLOW:
+            named = self._trust(role, direct, known) is Decision.ALLOW
+            if named or self.allows(identity, "sts:AssumeRole", role_arn):
+                return
+        text = f"User: {identity.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
+        raise ApiError("AccessDenied", text, 403, query_code="AccessDenied")
+
+    def _trust(self, role: Role, principal: Sequence[tuple[str, str]], context: Context) -> Decision:
+        return evaluate((role.trust,), "sts:AssumeRole", None, context, principal)
+
+    def _refusal(
+        self,
+        identity: Identity,
+        action: str,
+        resource: str | None,
+        context: Context | None,
+        resource_policy: Mapping[str, Any] | None,
+    ) -> str | None:
+        control = self._space.control
+        role_arn = self._role_of(identity)
+        boundary: Mapping[str, Any] | None = None
+        if role_arn is not None:
+            policies, boundary = control.role_policies(role_arn), control.role_boundary(role_arn)
+        else:
+            policies = control.user_policies(identity.arn.rpartition("/")[2])
+        known = self._context(identity, role_arn, context)
+        by_identity = evaluate(policies, action, resource, known)
+        if by_identity is Decision.DENY:
+            return "with an explicit deny in an identity-based policy"
+        by_resource = Decision.NOTHING
+        if resource_policy is not None:
+            root = ("AWS", f"arn:aws:iam::{self._space.account}:root")
+            by_resource = evaluate((resource_policy,), action, resource, known, self._names_of(identity))
+            if evaluate((resource_policy,), action, resource, known, (root,)) is Decision.DENY:
+                by_resource = Decision.DENY
+            if by_resource is Decision.DENY:
+                return "with an explicit deny in a resource-based policy"
+        if boundary is not None:
+            bounded = evaluate((boundary,), action, resource, known)
+            if bounded is Decision.DENY:
+                return "with an explicit deny in a permissions boundary"
+            if bounded is Decision.NOTHING and by_resource is not Decision.ALLOW:
+                return "permissions boundary"
+        if Decision.ALLOW in (by_identity, by_resource):
+            return None
+        return "identity-based policy"
+
+    def _role_of(self, identity: Identity) -> str | None:
+        """Return the ARN of the role whose session an identity is, or None for a user."""
+        if ":assumed-role/" not in identity.arn:
+            return None
+        if (known := self._sessions_role.get(identity.arn)) is not None:
+            return known
+        name = identity.arn.split("/")[-2]
+        role = self._space.control.role_named(name)
+        return role.arn if role is not None else f"arn:aws:iam::{self._space.account}:role/{name}"
+
+    def _names_of(self, identity: Identity) -> tuple[tuple[str, str], ...]:
+        """Return the principals as which policies may name an identity itself."""
+        role_arn = self._role_of(identity)
+        return (("AWS", identity.arn), *((("AWS", role_arn),) if role_arn is not None else ()))
+
+    def _context(self, identity: Identity | None, role_arn: str | None, extra: Context | None) -> dict[str, Any]:
+        now = self._space.clock.now()
+        known: dict[str, Any] = {
+            "aws:CurrentTime": datetime.fromtimestamp(now, UTC).isoformat(),
+            "aws:EpochTime": str(int(now)),
+            "aws:PrincipalAccount": self._space.account,
+            "aws:RequestedRegion": self._space.region,
+            "aws:SecureTransport": "true",
+            "aws:SourceIp": "127.0.0.1",
+        }
+        if role_arn is not None:
+            known |= {"aws:PrincipalArn": role_arn, "aws:PrincipalType": "AssumedRole"}
+        if identity is not None:
+            known["aws:userid"] = identity.user_id
+            if role_arn is None:
+                known |= {
+                    "aws:PrincipalArn": identity.arn,
+                    "aws:PrincipalType": "User",
+                    "aws:username": identity.arn.rpartition("/")[2],
+                }
+        return known | dict(extra or {})
+
+
+def _unique_id(prefix: str) -> str:
+    return prefix + "".join(secrets.choice(_ID_LETTERS) for _ in range(16))

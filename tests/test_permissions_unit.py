@@ -1,0 +1,388 @@
+"""The evaluator of policies, and rights through moto's IAM without a server."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+
+from helpers.local_aws import moto_adapter
+from helpers.local_aws.clock import Clock, Scheduler
+from helpers.local_aws.errors import ApiError
+from helpers.local_aws.moto_adapter import ControlPlane
+from helpers.local_aws.permissions import SESSION_SECONDS, Decision, Permissions, evaluate
+
+QUEUE = "arn:aws:sqs:us-east-1:111122223333:orders"
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    """Return a document of statements; each allows everything that it does not say otherwise."""
+    whole = [{"Effect": "Allow", "Resource": "*", **one} for one in statements]
+    return {"Version": "2012-10-17", "Statement": whole}
+
+
+def allowed(statement: dict[str, Any], action: str = "sqs:SendMessage", resource: Any = QUEUE, **context: Any) -> bool:
+    """Return whether one statement allows a request; context keys are written with two underscores for the colon."""
+    named = {key.replace("__", ":"): value for key, value in context.items()}
+    if not {"Action", "NotAction"} & set(statement):
+        statement = {"Action": "*", **statement}
+    return evaluate([policy(statement)], action, resource, named) is Decision.ALLOW
+
+
+def test_actions_have_wildcards_and_no_letter_case() -> None:
+    assert allowed({"Action": "SQS:sendmessage"})
+    assert allowed({"Action": ["s3:*", "sqs:Send?essage"]})
+    assert not allowed({"Action": "sqs:Send"})
+    assert allowed({"NotAction": "iam:*"})
+    assert not allowed({"NotAction": "sqs:*"})
+
+
+def test_resources_have_wildcards_and_letter_case() -> None:
+    assert allowed({"Resource": "arn:aws:sqs:*:*:ord*"})
+    assert allowed({"Resource": ["x", QUEUE]})
+    assert not allowed({"Resource": QUEUE.upper()})
+    document = policy({"Action": "*"})
+    del document["Statement"][0]["Resource"]
+    document["Statement"][0]["NotResource"] = QUEUE
+    assert evaluate([document], "sqs:SendMessage", QUEUE) is Decision.NOTHING
+    assert evaluate([document], "sqs:SendMessage", QUEUE + "2") is Decision.ALLOW
+
+
+def test_an_unknown_resource_is_allowed_but_denied_only_for_all() -> None:
+    allow = {"Action": "*", "Resource": QUEUE}
+    narrow = {"Effect": "Deny", "Action": "*", "Resource": QUEUE}
+    assert evaluate([policy(allow, narrow)], "sns:Publish", None) is Decision.ALLOW
+    assert evaluate([policy(allow, {**narrow, "Resource": "*"})], "sns:Publish", None) is Decision.DENY
+
+
+def test_a_deny_wins_in_any_order() -> None:
+    deny = policy({"Effect": "Deny", "Action": "sqs:*"})
+    allow = policy({"Action": "*"})
+    assert evaluate([deny, allow], "sqs:SendMessage", QUEUE) is Decision.DENY
+    assert evaluate([allow, deny], "sqs:SendMessage", QUEUE) is Decision.DENY
+    assert evaluate([], "sqs:SendMessage", QUEUE) is Decision.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("operator", "key", "wanted", "yes", "no"),
+    [
+        ("StringEquals", "a__b", ["x", "y"], "y", "z"),
+        ("StringNotEquals", "a__b", ["x", "y"], "z", "y"),
+        ("StringLike", "a__b", "or*", "orders", "floor"),
+        ("ArnLike", "aws__SourceArn", "arn:aws:sns:*:1:t*", "arn:aws:sns:eu:1:top", "arn:aws:sns:eu:2:top"),
+        ("NumericLessThan", "a__b", "5", 4, 5),
+        ("DateGreaterThan", "aws__CurrentTime", "2026-01-01T00:00:00Z", "2026-06-01T00:00:00Z", "2025-06-01T00:00:00Z"),
+        ("Bool", "aws__SecureTransport", True, "true", "false"),
+        ("IpAddress", "aws__SourceIp", "10.0.0.0/8", "10.1.2.3", "11.1.2.3"),
+        ("NotIpAddress", "aws__SourceIp", "10.0.0.0/8", "11.1.2.3", "10.1.2.3"),
+        ("ForAllValues:StringEquals", "aws__TagKeys", ["a", "b"], ["a"], ["a", "c"]),
+        ("ForAnyValue:StringEquals", "aws__TagKeys", ["a", "b"], ["a", "c"], ["c"]),
+        ("Null", "a__b", "false", "there", None),
+    ],
+)
+def test_conditions(operator: str, key: str, wanted: Any, yes: Any, no: Any) -> None:
+    statement = {"Condition": {operator: {key.replace("__", ":").upper(): wanted}}}
+    assert allowed(statement, **{key: yes})
+    assert not allowed(statement, **{key: no})
+
+
+def test_a_missing_key_matches_only_what_is_negated_or_optional() -> None:
+    assert not allowed({"Condition": {"StringEquals": {"a:b": "x"}}})
+    assert allowed({"Condition": {"StringNotEquals": {"a:b": "x"}}})
+    assert allowed({"Condition": {"StringEqualsIfExists": {"a:b": "x"}}})
+    assert allowed({"Condition": {"ForAllValues:StringEquals": {"a:b": "x"}}})
+
+
+def test_an_unknown_operator_opens_nothing() -> None:
+    odd = {"StringRhymes": {"a:b": "x"}}
+    assert not allowed({"Condition": odd})
+    deny = policy({"Action": "*"}, {"Effect": "Deny", "Action": "*", "Condition": odd})
+    assert evaluate([deny], "sqs:SendMessage", QUEUE) is Decision.DENY
+
+
+def test_policy_variables_are_filled_in() -> None:
+    own = {"Resource": "arn:aws:sqs:*:*:${aws:username}-*"}
+    arn = "arn:aws:sqs:us-east-1:111122223333:ada-orders"
+    assert allowed(own, resource=arn, aws__username="ada")
+    assert not allowed(own, resource=arn, aws__username="bob")
+    assert not allowed(own, resource=arn)
+    assert allowed({"Condition": {"StringEquals": {"a:b": "${aws:username}"}}}, a__b="ada", aws__username="ada")
+
+
+@pytest.fixture
+def space() -> Any:
+    """Make a space with a real clock, a real control plane in an account of its own, and permissions."""
+    clock = Clock()
+    account = str(secrets.randbelow(9 * 10**11) + 10**11)
+    made = SimpleNamespace(account=account, region="us-east-1", clock=clock, scheduler=Scheduler(clock))
+    made.control = ControlPlane(made)  # type: ignore[arg-type]
+    made.permissions = Permissions(made)  # type: ignore[arg-type]
+    made.permissions.set_owner("AKIAOWNER", "secret")
+    return made
+
+
+def client(space: Any, service: str) -> Any:
+    """Return a boto3 client whose requests go to the control plane without a network."""
+    made = boto3.Session().client(
+        service,
+        region_name="us-east-1",
+        endpoint_url="http://127.0.0.1:9",
+        aws_access_key_id="AKIAOWNER",
+        aws_secret_access_key="secret",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
+    signing = made.meta.service_model.signing_name
+
+    def send(request: Any, **_: Any) -> AWSResponse:
+        body = request.body.read() if hasattr(request.body, "read") else request.body
+        body = body.encode() if isinstance(body, str) else body or b""
+        headers = {key: value.decode() if isinstance(value, bytes) else value for key, value in request.headers.items()}
+        status, answered, content = space.control.handle(signing, request.method, request.url, headers, body)
+        raw = io.BytesIO(content)
+        raw.stream = lambda **__: iter([content])  # type: ignore[attr-defined]
+        return AWSResponse(request.url, status, {k.lower(): v for k, v in answered.items()}, raw)
+
+    made.meta.events.register("before-send.*.*", send)
+    return made
+
+
+def role(space: Any, trust: dict[str, Any] | None = None, path: str = "/") -> str:
+    """Make a role; return its ARN."""
+    document = {"Version": "2012-10-17", "Statement": [trust or TRUST]}
+    made = client(space, "iam").create_role(RoleName="orders", Path=path, AssumeRolePolicyDocument=json.dumps(document))
+    return str(made["Role"]["Arn"])
+
+
+def refusal(call: Any, *arguments: Any, **options: Any) -> ApiError:
+    """Return the error that a call raises."""
+    with pytest.raises(ApiError) as caught:
+        call(*arguments, **options)
+    return caught.value
+
+
+@pytest.mark.behaviour("E4", "E5", "E9")
+def test_the_managed_policies_carry_the_rights_of_aws(space: Any) -> None:
+    arn = role(space)
+    iam = client(space, "iam")
+    managed = "arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"
+    assert not space.permissions.role_allows(arn, "sqs:ReceiveMessage", QUEUE)
+    iam.attach_role_policy(RoleName="orders", PolicyArn=managed)
+    for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "logs:PutLogEvents"):
+        assert space.permissions.role_allows(arn, action, QUEUE)
+    for action in ("sqs:ChangeMessageVisibility", "sqs:SendMessage", "sqs:GetQueueUrl", "kms:Decrypt"):
+        assert not space.permissions.role_allows(arn, action, QUEUE)
+    assert iam.list_attached_role_policies(RoleName="orders")["AttachedPolicies"][0]["PolicyArn"] == managed
+    version = iam.get_policy(PolicyArn=managed)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=managed, VersionId=version)["PolicyVersion"]["Document"]
+    assert "sqs:ReceiveMessage" in document["Statement"][0]["Action"]
+    iam.detach_role_policy(RoleName="orders", PolicyArn=managed)
+    assert not space.permissions.role_allows(arn, "sqs:ReceiveMessage", QUEUE)
+
+
+def test_any_aws_managed_policy_can_be_attached(space: Any) -> None:
+    arn = role(space)
+    name = "arn:aws:iam::aws:policy/AmazonDynamoDBReadOnlyAccess"
+    client(space, "iam").attach_role_policy(RoleName="orders", PolicyArn=name)
+    assert space.permissions.role_allows(arn, "dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:1:table/t")
+    assert not space.permissions.role_allows(arn, "dynamodb:PutItem", "arn:aws:dynamodb:us-east-1:1:table/t")
+
+
+@pytest.mark.behaviour("E1", "E2")
+def test_trust_names_the_service(space: Any) -> None:
+    trusts = space.permissions.role_trusts
+    arn = role(space, {**TRUST, "Principal": {"Service": ["ec2.amazonaws.com", "lambda.amazonaws.com"]}}, "/labs/")
+    assert trusts(arn, "lambda.amazonaws.com")
+    assert not trusts(arn, "sqs.amazonaws.com")
+    assert not trusts(arn + "2", "lambda.amazonaws.com")
+    document = {"Version": "2012-10-17", "Statement": [TRUST, {**TRUST, "Effect": "Deny"}]}
+    client(space, "iam").update_assume_role_policy(RoleName="orders", PolicyDocument=json.dumps(document))
+    assert not trusts(arn, "lambda.amazonaws.com")
+
+
+@pytest.mark.behaviour("E13")
+def test_the_denial_is_worded_as_on_aws(space: Any) -> None:
+    arn = role(space)
+    identity = space.permissions.role_credentials(arn, "orders").identity
+    who = f"arn:aws:sts::{space.account}:assumed-role/orders/orders"
+    denied = refusal(space.permissions.check, identity, "sqs:SendMessage", QUEUE)
+    assert (denied.code, denied.query_code, denied.status) == ("AccessDeniedException", "AccessDenied", 403)
+    assert denied.message == (
+        f"User: {who} is not authorized to perform: sqs:sendmessage on resource: {QUEUE} "
+        "because no identity-based policy allows the sqs:sendmessage action"
+    )
+    denied = refusal(space.permissions.check, identity, "lambda:ListFunctions", "*")
+    assert denied.message == (
+        f"User: {who} is not authorized to perform: lambda:ListFunctions on resource: * "
+        "because no identity-based policy allows the lambda:ListFunctions action"
+    )
+    explicit = policy({"Effect": "Deny", "Action": "sqs:*"})
+    client(space, "iam").put_role_policy(RoleName="orders", PolicyName="no", PolicyDocument=json.dumps(explicit))
+    denied = refusal(space.permissions.check, identity, "sqs:SendMessage", QUEUE)
+    assert denied.message.endswith("with an explicit deny in an identity-based policy")
+
+
+@pytest.mark.behaviour("E13")
+def test_a_queues_policy_may_deny_and_allow(space: Any) -> None:
+    arn = role(space)
+    identity = space.permissions.role_credentials(arn, "orders").identity
+    opened = policy({"Action": "sqs:*", "Principal": {"AWS": arn}})
+    space.permissions.check(identity, "sqs:SendMessage", QUEUE, resource_policy=opened)
+    closed = policy({"Effect": "Deny", "Action": "sqs:*", "Principal": "*"})
+    denied = refusal(space.permissions.check, identity, "sqs:SendMessage", QUEUE, resource_policy=closed)
+    assert denied.message.endswith("with an explicit deny in a resource-based policy")
+
+
+def test_a_boundary_limits_a_role(space: Any) -> None:
+    arn = role(space)
+    iam = client(space, "iam")
+    iam.attach_role_policy(RoleName="orders", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+    assert space.permissions.role_allows(arn, "sqs:SendMessage", QUEUE)
+    iam.put_role_permissions_boundary(
+        RoleName="orders", PermissionsBoundary="arn:aws:iam::aws:policy/AmazonSQSReadOnlyAccess"
+    )
+    assert not space.permissions.role_allows(arn, "sqs:SendMessage", QUEUE)
+    assert space.permissions.role_allows(arn, "sqs:GetQueueAttributes", QUEUE)
+    identity = space.permissions.role_credentials(arn, "s").identity
+    denied = refusal(space.permissions.check, identity, "sqs:SendMessage", QUEUE)
+    assert "because no permissions boundary allows the sqs:sendmessage action" in denied.message
+
+
+def test_a_users_keys_and_groups_count(space: Any) -> None:
+    iam = client(space, "iam")
+    iam.create_user(UserName="ada")
+    keys = iam.create_access_key(UserName="ada")["AccessKey"]
+    credential = space.permissions.identify(keys["AccessKeyId"])
+    assert credential.secret_key == keys["SecretAccessKey"]
+    assert credential.identity.arn == f"arn:aws:iam::{space.account}:user/ada"
+    refusal(space.permissions.check, credential.identity, "sqs:SendMessage", QUEUE)
+    space.permissions.check(credential.identity, "sts:GetCallerIdentity", "*")
+    iam.create_group(GroupName="senders")
+    iam.add_user_to_group(GroupName="senders", UserName="ada")
+    document = json.dumps(policy({"Action": "sqs:SendMessage"}))
+    iam.put_group_policy(GroupName="senders", PolicyName="send", PolicyDocument=document)
+    space.permissions.check(credential.identity, "sqs:SendMessage", QUEUE)
+    iam.update_access_key(UserName="ada", AccessKeyId=keys["AccessKeyId"], Status="Inactive")
+    assert space.permissions.identify(keys["AccessKeyId"]) is None
+
+
+def test_the_owner_may_do_everything_and_strangers_are_unknown(space: Any) -> None:
+    owner = space.permissions.identify("AKIAOWNER")
+    assert owner.identity.owner
+    space.permissions.check(owner.identity, "sqs:DeleteQueue", QUEUE)
+    assert space.permissions.identify("AKIANOBODY") is None
+
+
+def test_role_credentials_are_renewed_in_virtual_time(space: Any) -> None:
+    arn = role(space)
+    first = space.permissions.role_credentials(arn, "orders")
+    assert space.permissions.role_credentials(arn, "orders") is first
+    assert space.permissions.identify(first.access_key) is first
+    assert first.identity.user_id == f"{space.control.role(arn).role_id}:orders"
+    space.scheduler.advance(space.clock.now() + SESSION_SECONDS + 1)
+    second = space.permissions.role_credentials(arn, "orders")
+    assert second.access_key != first.access_key
+    assert second.expires > space.clock.now()
+    assert space.permissions.identify(first.access_key) is None
+
+
+def test_a_session_of_sts_is_known_and_has_the_roles_rights(space: Any) -> None:
+    arn = role(space, {**TRUST, "Principal": {"AWS": f"arn:aws:iam::{space.account}:root"}})
+    space.scheduler.advance(space.clock.now() + 86_400)
+    keys = client(space, "sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+    credential = space.permissions.identify(keys["AccessKeyId"])
+    assert credential.session_token == keys["SessionToken"]
+    assert credential.identity.arn == f"arn:aws:sts::{space.account}:assumed-role/orders/me"
+    assert credential.expires == pytest.approx(space.clock.now() + 3600, abs=5)
+    refusal(space.permissions.check, credential.identity, "sqs:SendMessage", QUEUE)
+    document = json.dumps(policy({"Action": "sqs:SendMessage", "Resource": QUEUE}))
+    client(space, "iam").put_role_policy(RoleName="orders", PolicyName="send", PolicyDocument=document)
+    space.permissions.check(credential.identity, "sqs:SendMessage", QUEUE)
+    direct = space.control.assume_role(arn, "again", 900)
+    assert space.permissions.identify(direct.access_key).identity.arn.endswith("/orders/again")
+
+
+def test_assuming_a_role_needs_its_trust_even_from_the_owner(space: Any) -> None:
+    owner = space.permissions.identify("AKIAOWNER").identity
+    arn = role(space)
+    denied = refusal(space.permissions.check_assume_role, owner, arn)
+    assert denied.message == f"User: {owner.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
+    own = {**TRUST, "Principal": {"AWS": space.account}}
+    document = {"Version": "2012-10-17", "Statement": own}
+    client(space, "iam").update_assume_role_policy(RoleName="orders", PolicyDocument=json.dumps(document))
+    space.permissions.check_assume_role(owner, arn)
+
+
+def test_log_events_of_days_ahead_are_kept_in_order(space: Any) -> None:
+    space.scheduler.advance(space.clock.now() + 5 * 86_400)
+    now = int(space.clock.now() * 1000)
+    assert not space.control.log_group_exists("/aws/lambda/f")
+    space.control.put_log_events("/aws/lambda/f", "s", [(now, "one"), (now + 2, "three")])
+    space.control.put_log_events("/aws/lambda/f", "s", [(now + 1, "two")])
+    assert space.control.log_group_exists("/aws/lambda/f")
+    logs = client(space, "logs")
+    events = logs.get_log_events(logGroupName="/aws/lambda/f", logStreamName="s", startFromHead=True)["events"]
+    assert [event["message"] for event in events] == ["one", "two", "three"]
+    stream = logs.describe_log_streams(logGroupName="/aws/lambda/f")["logStreams"][0]
+    assert stream["creationTime"] >= now - 1000
+    assert stream["lastEventTimestamp"] == now + 2
+
+
+def test_services_that_a_handler_may_call(space: Any) -> None:
+    s3 = client(space, "s3")
+    s3.create_bucket(Bucket="orders")
+    s3.put_object(Bucket="orders", Key="a/b c", Body=b"content")
+    assert s3.get_object(Bucket="orders", Key="a/b c")["Body"].read() == b"content"
+    table = {"TableName": "t", "BillingMode": "PAY_PER_REQUEST"}
+    dynamodb = client(space, "dynamodb")
+    dynamodb.create_table(
+        **table,
+        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+    )
+    dynamodb.put_item(TableName="t", Item={"k": {"S": "1"}})
+    assert dynamodb.get_item(TableName="t", Key={"k": {"S": "1"}})["Item"] == {"k": {"S": "1"}}
+    client(space, "ssm").put_parameter(Name="p", Value="v", Type="String")
+    assert client(space, "ssm").get_parameter(Name="p")["Parameter"]["Value"] == "v"
+    client(space, "secretsmanager").create_secret(Name="s", SecretString="v")
+    assert client(space, "secretsmanager").get_secret_value(SecretId="s")["SecretString"] == "v"
+    key = client(space, "kms").create_key()["KeyMetadata"]
+    assert key["Arn"].startswith(f"arn:aws:kms:us-east-1:{space.account}:key/")
+    topic = client(space, "sns").create_topic(Name="t")["TopicArn"]
+    assert topic == f"arn:aws:sns:us-east-1:{space.account}:t"
+    assert client(space, "events").list_rules()["Rules"] == []
+    assert "ResourceTagMappingList" in client(space, "resourcegroupstaggingapi").get_resources()
+
+
+def test_what_is_not_offered_is_refused_in_a_sentence(space: Any) -> None:
+    refused = refusal(client(space, "ec2").describe_instances)
+    assert refused.status == 501
+    assert refused.message.startswith("The local AWS does not offer the service ec2; it offers cloudwatch, dynamodb")
+    topic = client(space, "sns").create_topic(Name="t")["TopicArn"]
+    refused = refusal(client(space, "sns").subscribe, TopicArn=topic, Protocol="https", Endpoint="https://example.com")
+    assert "not connected" in refused.message
+
+
+def test_arns_in_paths_stay_whole() -> None:
+    model = moto_adapter.get_service_model("lambda")
+    arn = "arn%3Aaws%3Alambda%3Aus-east-1%3A111122223333%3Afunction%3Aorders"
+    operation, labels = moto_adapter.rest_operation(
+        model, "POST", f"/2015-03-31/functions/{arn}/invocations?Qualifier=1", {}
+    )
+    assert operation.name == "Invoke"
+    assert labels == {"FunctionName": "arn:aws:lambda:us-east-1:111122223333:function:orders"}
+    operation, labels = moto_adapter.rest_operation(model, "GET", f"/2017-03-31/tags/{arn}", {})
+    assert (operation.name, labels["Resource"].count(":")) == ("ListTags", 6)
+    with pytest.raises(LookupError):
+        moto_adapter.rest_operation(model, "GET", "/nothing", {})
+
+
+def test_every_hook_inside_moto_is_where_it_was() -> None:
+    moto_adapter.check_hooks()
