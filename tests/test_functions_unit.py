@@ -7,6 +7,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -389,6 +391,16 @@ def test_out_of_memory(lab: Lab) -> None:
     report = lab.log()[-1]
     assert "\tMax Memory Used: 128 MB\t" in report
     assert report.endswith("\tStatus: error\tError Type: Runtime.OutOfMemory\n")
+
+
+def test_a_handlers_own_processes_count_as_its_memory(lab: Lab) -> None:
+    code = """
+import subprocess, sys
+def handler(event, context):
+    subprocess.run([sys.executable, "-c", "import time; data = b'x' * 300_000_000; time.sleep(10)"])
+"""
+    lab.create(code, Timeout=9)
+    assert lab.invoke()["errorMessage"].endswith("signal: killed")
 
 
 @pytest.mark.behaviour("D16", "D17", "D18")
@@ -873,3 +885,90 @@ def test_done_is_called_under_the_lock_and_may_invoke_again(lab: Lab) -> None:
     with lab.space.scheduler.lock:
         assert lab.space.scheduler.busy == 0
     assert [json.loads(outcome.payload)["count"] for outcome in outcomes] == list(range(1, 21))
+
+
+@pytest.mark.behaviour("D58", "D72")
+def test_an_init_that_takes_too_long_is_repeated_under_the_functions_timeout(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "INIT_LIMIT", 0.4)
+    lab.create("import time\ntime.sleep(0.7)\ndef handler(event, context): return 'late'", Timeout=3)
+    assert lab.invoke() == "late"
+    log = lab.log()
+    assert re.fullmatch(r"INIT_REPORT Init Duration: 4\d\d\.\d\d ms\tPhase: init\tStatus: timeout\n", log[1])
+    assert "Init Duration" not in log[-1]
+    duration = re.search(r"\tDuration: (\S+) ms", log[-1])
+    assert duration is not None
+    assert float(duration[1]) > 700
+
+
+def test_a_handler_that_prints_without_end_can_still_be_timed_out(lab: Lab) -> None:
+    lab.create("def handler(event, context):\n    while True: print('x' * 500)", Timeout=1)
+    lab.create("def handler(event, context): return 1", name="other")
+    endless = lab.begin("Invoke", FunctionName="orders")
+    assert lab.invoke(name="other") == 1
+    assert endless.wait(PATIENCE)
+    assert json.loads(endless.get()["Payload"])["errorType"] == "Sandbox.Timedout"
+
+
+def test_only_the_environments_own_process_may_ask(lab: Lab) -> None:
+    code = """
+import http.client, os
+def handler(event, context):
+    address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+    seen = []
+    for headers in ({"Host": "evil.example"}, {"Host": address, "Origin": "http://evil.example"}):
+        connection = http.client.HTTPConnection(address)
+        connection.request("GET", "/2018-06-01/runtime/invocation/next", headers=headers)
+        seen.append(connection.getresponse().status)
+    return seen
+"""
+    lab.create(code)
+    assert lab.invoke() == [403, 403]
+
+
+_SERVER = """
+import sys, time
+from pathlib import Path
+from tests.test_functions_unit import FakeSpace, Lab
+folder = Path(sys.argv[1])
+space = FakeSpace(folder)
+space.scheduler.start()
+lab = Lab(space)
+CODE = '''
+import os, subprocess
+def handler(event, context):
+    child = subprocess.Popen(["sleep", "600"])
+    if event:
+        open(event, "w").write(f"{os.getpid()} {child.pid}")
+        while True: pass
+    return [os.getpid(), child.pid]
+'''
+lab.create(CODE, name="frozen")
+lab.create(CODE, name="running", Timeout=600)
+frozen = lab.invoke(name="frozen")
+note = folder / "note"
+lab.begin("Invoke", FunctionName="running", Payload=f'"{note}"'.encode())
+while not note.exists() or not note.read_text():
+    time.sleep(0.01)
+print(*frozen, note.read_text(), space.functions.environments.spawner._guard.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+def test_nothing_outlives_a_killed_server(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[1]
+    server = subprocess.Popen(
+        [sys.executable, "-c", _SERVER, str(tmp_path)], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    pids = [int(pid) for pid in server.stdout.readline().split()]
+    assert len(pids) == 5
+    assert all(_lives(pid) for pid in pids)
+    server.kill()
+    server.wait()
+    give_up = time.monotonic() + PATIENCE
+    while any(_lives(pid) for pid in pids) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    assert [pid for pid in pids if _lives(pid)] == []

@@ -136,8 +136,8 @@ class Invocation:
         Called once, under the lock, with the `Result`.
     client_context : str or None
         Base64-decoded JSON.
-    begun : float or None
-        When its timeout began to run, in the space's time.
+    since, begun : float or None
+        When its Duration and its timeout began to run, in the space's time.
     """
 
     request_id: str
@@ -145,6 +145,7 @@ class Invocation:
     payload: bytes
     finish: Callable[[Result], None]
     client_context: str | None = None
+    since: float | None = None
     begun: float | None = None
     started: bool = False
     sent: bool = False
@@ -502,8 +503,11 @@ class Environment:
             invocation.tail_from = len(invocation.events)
             self._init_timer = self.space.scheduler.after(INIT_LIMIT, self._init_too_long)
         else:
-            # An init that is repeated runs under the function's own timeout (row D58).
-            self._count_time(invocation)
+            # The init after a crash counts in Duration (row D60). Its time is not taken from the handler's, though:
+            # on a busy machine it can take longer than a short timeout.
+            invocation.since = self.space.clock.now()
+            limit = max(INIT_LIMIT, self.recipe.timeout)
+            self._init_timer = self.space.scheduler.after(limit, self._init_too_long)
         self._spawn()
 
     def usable(self) -> bool:
@@ -536,7 +540,7 @@ class Environment:
             if self._phase == "init":
                 self._init_duration = (self.space.clock.now() - process.spawned) * 1000
                 self._phase = "invoke"
-                self._cancel_init_timer()
+            self._cancel_init_timer()
             if invocation is not None:
                 self._start(invocation)
                 return
@@ -592,6 +596,9 @@ class Environment:
                 self._count_time(invocation)
                 self._spawn()
                 return
+            if process.doom == "init":
+                process.doom = "timeout"
+            error_type, message = self._death(process, code, invocation)
         self._start_line(invocation)
         if process.doom == "timeout":
             seconds = f"{self.recipe.timeout:.2f}"
@@ -641,6 +648,8 @@ class Environment:
     def _count_time(self, invocation: Invocation) -> None:
         if invocation.begun is None:
             invocation.begun = self.space.clock.now()
+            if invocation.since is None:
+                invocation.since = invocation.begun
             invocation.timer = self.space.scheduler.at(invocation.begun + self.recipe.timeout, self._timed_out)
 
     def _start_line(self, invocation: Invocation) -> None:
@@ -699,7 +708,7 @@ class Environment:
         invocation = self.invocation
         assert invocation is not None
         now = self.space.clock.now()
-        duration = (now - (now if invocation.begun is None else invocation.begun)) * 1000
+        duration = (now - (now if invocation.since is None else invocation.since)) * 1000
         if status == "timeout":
             duration = self.recipe.timeout * 1000.0
         if invocation.timer is not None:
@@ -748,6 +757,7 @@ class Environments:
         self.space = space
         self.folder = space.workdir / "environments"
         self.folder.mkdir(parents=True, exist_ok=True)
+        _allow_open_files()
         self.loop = Loop()
         self.spawner = Spawner(self)
         self.sampler = Sampler(self)
@@ -885,6 +895,7 @@ class Environments:
             "LC_CTYPE": "C.UTF-8",
             "TZ": ":UTC",
             "PYTHONPATH": "/var/runtime",
+            "TMPDIR": str(environment.folder),
             **recipe.variables,
             **own,
             "AWS_LAMBDA_FUNCTION_NAME": recipe.function,
@@ -908,7 +919,6 @@ class Environments:
             "LAMBDA_TASK_ROOT": str(recipe.code),
             "PWD": str(recipe.code),
             "LAMBDA_RUNTIME_DIR": "/var/runtime",
-            "TMPDIR": str(environment.folder),
             "_LOCAL_AWS_SERVER": str(os.getpid()),
             "_LOCAL_AWS_PACKAGES": os.pathsep.join(package_folders()),
             "_LOCAL_AWS_CLOCK": str(self.clock_file),
@@ -1011,6 +1021,7 @@ class Sampler:
 
     def __init__(self, pool: Environments) -> None:
         self._lock = pool.space.scheduler.lock
+        self._clock = pool.space.clock
         self._running: set[Environment] = set()
         self._some = threading.Event()
         self._stopped = False
@@ -1042,14 +1053,22 @@ class Sampler:
                     self._some.clear()
                     children = {}
                     continue
-                running = [
-                    (environment, environment.process.popen.pid)
-                    for environment in self._running
-                    if environment.process is not None and environment.process.popen is not None
-                ]
-            if time.monotonic() - looked > _TREE_EVERY:
+                now = self._clock.now()
+                running = []
+                long_running = set()
+                for environment in self._running:
+                    if environment.process is not None and environment.process.popen is not None:
+                        pid = environment.process.popen.pid
+                        running.append((environment, pid))
+                        begun = environment.invocation.begun if environment.invocation is not None else None
+                        if begun is not None and now - begun > _TREE_EVERY:
+                            long_running.add(pid)
+            # Looking through all of the machine's processes is dear: only for handlers that run on and on.
+            if not long_running:
+                children = {}
+            elif time.monotonic() - looked > _TREE_EVERY:
                 looked = time.monotonic()
-                children = _trees({pid for _, pid in running})
+                children = _trees(long_running)
             for environment, pid in running:
                 used = _resident(pid) + sum(map(_resident, children.get(pid, ())))
                 if used > environment.peak:
@@ -1075,6 +1094,17 @@ def package_folders() -> list[str]:
 _CLOSED = Result(b'{"errorType":"Runtime.ExitError","errorMessage":"The local AWS has ended"}', True, 0.0, b"")
 _folders: list[str] | None = None
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def _allow_open_files() -> None:
+    """Raise the soft limit of open files: an environment takes four, and many systems allow 1,024 or 256."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _has_extension() -> bool:

@@ -13,6 +13,7 @@ import select
 import socket
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
@@ -34,8 +35,11 @@ OWN: dict[str, dict[str, Operation]] = {
 """The operations that are ours, by service."""
 
 _SIGNING_NAMES = {"monitoring": "cloudwatch"}
+_IAM_PREFIXES = {"tagging": "tag"}
 _GLOBAL_SERVICES = {"iam", "sts"}
 _PRESENCE_CHECK = 0.5
+LARGEST_UNPACKED = 64 * 2**20
+"""Bytes of a body after unpacking."""
 
 
 class FrontDoor:
@@ -59,9 +63,12 @@ class FrontDoor:
         """Answer one request."""
         answer = self._answer(environ)
         reason = HTTPStatus(answer.status).phrase if answer.status in HTTPStatus._value2member_map_ else "Status"
-        headers = [(name, str(value)) for name, value in answer.headers.items() if name.lower() != "content-length"]
-        if answer.status not in (204, 304):
-            headers.append(("Content-Length", str(len(answer.body))))
+        headers = [(name, str(value)) for name, value in answer.headers.items()]
+        if environ["REQUEST_METHOD"] != "HEAD":
+            # The answer to a HEAD request carries the length of what a GET would bring.
+            headers = [item for item in headers if item[0].lower() != "content-length"]
+            if answer.status not in (204, 304):
+                headers.append(("Content-Length", str(len(answer.body))))
         start_response(f"{answer.status} {reason}", headers)
         return [answer.body]
 
@@ -79,6 +86,7 @@ class FrontDoor:
             claim = signature.claim(request)
             service = _SIGNING_NAMES.get(claim.service, claim.service)
             identity = self._authenticate(request, claim)
+            request = _unpacked(request)
             self.last_call = time.monotonic()
             if service == lab_api.SERVICE:
                 return self._lab(request, identity)
@@ -100,8 +108,8 @@ class FrontDoor:
         except Exception:
             log.exception("%s %s", request.method, request.path)
             text = "The local AWS failed at this call; its log says where. Please report it as a defect."
-            problem = ApiError("InternalFailure", text, 500)
-            return (speaking or protocol.guess(service, request)).error(problem, request_id)
+            failure = ApiError("InternalFailure", text, 500)
+            return (speaking or protocol.guess(service, request)).error(failure, request_id)
 
     def _authenticate(self, request: Request, claim: signature.Claim) -> Identity:
         space = self.space
@@ -130,8 +138,9 @@ class FrontDoor:
 
     def _perform(self, operation: Operation, call: Call, environ: dict[str, Any]) -> dict[str, Any]:
         with self.space.scheduler.lock:
-            resource = operation.resource(call) if operation.resource else "*"
-            self.space.permissions.check(call.identity, operation.action, resource)
+            if operation.action is not None:
+                resource = operation.resource(call) if operation.resource else "*"
+                self.space.permissions.check(call.identity, operation.action, resource)
             outcome = operation.run(call)
         if isinstance(outcome, Later):
             while not outcome.wait(_PRESENCE_CHECK):
@@ -153,7 +162,7 @@ class FrontDoor:
         operation = _operation_name(service, request)
         space = self.space
         with space.scheduler.lock:
-            space.permissions.check(identity, f"{service}:{operation}", None)
+            space.permissions.check(identity, f"{_IAM_PREFIXES.get(service, service)}:{operation}", None)
             if service == "logs":
                 space.logs.flush()
             rights = space.control.generation
@@ -184,6 +193,21 @@ def _request(environ: dict[str, Any]) -> Request:
     if isinstance(target, bytes):
         target = target.decode("latin-1")
     return Request(environ["REQUEST_METHOD"], target, headers, environ["wsgi.input"].read())
+
+
+def _unpacked(request: Request) -> Request:
+    """Return the request with its body unpacked; boto3 sends large metric data packed."""
+    if request.headers.get("content-encoding") != "gzip":
+        return request
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        body = unpacker.decompress(request.body, LARGEST_UNPACKED)
+    except zlib.error:
+        raise ApiError("SerializationException", "The body is not what its Content-Encoding says.") from None
+    if not unpacker.eof:
+        raise ApiError("RequestEntityTooLargeException", "The body is cut off, or too large unpacked.", 413)
+    headers = {name: value for name, value in request.headers.items() if name != "content-encoding"}
+    return Request(request.method, request.target, headers | {"content-length": str(len(body))}, body)
 
 
 def _operation_name(service: str, request: Request) -> str:

@@ -108,10 +108,9 @@ class Mapping:
     def update(self, settings: Settings, enabled: bool | None) -> None:
         """Take other settings; they are in force once the passing state is over (row C16)."""
         enabled = self._enabled if enabled is None else enabled
+        state = "Updating"
         if enabled != self._enabled:
             state = "Enabling" if enabled else "Disabling"
-        else:
-            state = "Updating"
         self._enabled = enabled
         self.settings = settings
         if state == "Disabling":

@@ -12,10 +12,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .records import ENVELOPE, PAYLOAD_LIMIT, payload, record, size
 from .errors import ApiError
 from .functions import Outcome, Throttled
 from .queues import Message, Queue, Receiver
+from .records import ENVELOPE, PAYLOAD_LIMIT, payload, record, size
 
 if TYPE_CHECKING:
     from .clock import Timer

@@ -83,14 +83,14 @@ class Operation:
     ----------
     run : callable
         `(call) -> dict | Later`, called under the space's lock.
-    action : str
-        The IAM action, such as `sqs:SendMessage`.
+    action : str, optional
+        The IAM action, such as `sqs:SendMessage`; without it the operation asks no right, or asks on its own.
     resource : callable, optional
         `(call) -> str`, the ARN that the right is asked for; without it `*`.
     """
 
     run: Callable[[Call], dict[str, Any] | Later]
-    action: str
+    action: str | None = None
     resource: Callable[[Call], str] | None = None
 
 
@@ -157,12 +157,10 @@ class Protocol:
         """Write the answer of an operation that succeeded."""
         context = moto_adapter.SerializationContext(request_id=request_id)
         written = _SERIALIZERS[self.service, self.kind](self.model, context).serialize(members)
-        body = written["body"]
-        return Answer(
-            written["status_code"],
-            {**written["headers"], "x-amzn-RequestId": request_id},
-            body.encode() if isinstance(body, str) else body,
-        )
+        body, headers = written["body"], {**written["headers"], "x-amzn-RequestId": request_id}
+        if self.kind == "json":
+            headers["Content-Type"] = "application/x-amz-json-1.0"
+        return Answer(written["status_code"], headers, body.encode() if isinstance(body, str) else body)
 
     def error(self, problem: ApiError, request_id: str) -> Answer:
         """Write a refusal in the shape that this service and protocol use (rows A15 and E13)."""
@@ -249,7 +247,7 @@ def read(service: str, request: Request) -> Protocol:
         elif "cbor" in request.headers.get("smithy-protocol", "") or "cbor" in request.headers.get("content-type", ""):
             raise ApiError(
                 "UnsupportedProtocol",
-                "The local AWS speaks JSON and the query protocol; this client spoke CBOR. Choose another in the client.",
+                "The local AWS speaks JSON and the query protocol; this client spoke CBOR. Choose one of those in it.",
                 415,
             )
         else:

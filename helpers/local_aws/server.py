@@ -30,23 +30,37 @@ MOST_THREADS = 300
 LARGEST_REQUEST = 80 * 2**20
 """Bytes; a 50 MB zip is 67 MB as base64."""
 
+_FIRST_THREADS = 24
+_THREADS_AT_A_TIME = 24
 _WATCH_INTERVAL = 5.0
 
 
 class _GrowingThreadPool(ThreadPool):
-    """A pool that begins small and gets a thread more whenever a request finds none idle."""
+    """A pool that begins small and grows when a request finds no idle thread."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._growing = threading.Lock()
 
     def put(self, obj: Any) -> None:
         super().put(obj)
-        if self.idle <= self.qsize and len(self._threads) < MOST_THREADS:
-            self.grow(1)
+        if self.idle <= self.qsize:
+            # grow() waits for its threads, and this is the thread that takes in every request.
+            threading.Thread(target=self._grow_once, daemon=True).start()
+
+    def _grow_once(self) -> None:
+        if self._growing.acquire(blocking=False):
+            try:
+                self.grow(_THREADS_AT_A_TIME)
+            finally:
+                self._growing.release()
 
 
 class _Gateway(cheroot.wsgi.Gateway_10):
     """Adds the connection's socket to the environ, so that a long poll can tell whether its client is still there."""
 
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[func-returns-value]
         environ["local_aws.socket"] = self.req.conn.socket
         return environ
 
@@ -89,11 +103,11 @@ class Server:
             ("127.0.0.1", port), self._not_ready, numthreads=4, max=MOST_THREADS, request_queue_size=256
         )
         self._http.gateway = _Gateway
-        self._http.requests = _GrowingThreadPool(self._http, min=8, max=MOST_THREADS)
+        self._http.requests = _GrowingThreadPool(self._http, min=_FIRST_THREADS, max=MOST_THREADS)
         self._http.max_request_body_size = LARGEST_REQUEST
         self._http.keep_alive_conn_limit = 1000
         self._http.timeout = 300
-        self._http.error_log = _to_log
+        self._http.error_log = _to_log  # type: ignore[method-assign]
         try:
             self._http.prepare()
         except OSError as problem:
