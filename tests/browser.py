@@ -98,6 +98,11 @@ class Server:
             listener.bind(("127.0.0.1", 0))
             self.port = listener.getsockname()[1]
         self.token = secrets.token_hex(16)
+        self._state_dir = scratch / "state"
+        # A picture of the whole notebook needs cells that are drawn though they are out of sight.
+        settings = scratch / "settings" / "@jupyterlab" / "notebook-extension"
+        settings.mkdir(parents=True)
+        (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
         self.log = scratch / "jupyter.log"
         own = {
             "JUPYTER_CONFIG_DIR": scratch / "config",
@@ -106,7 +111,7 @@ class Server:
             "JUPYTERLAB_SETTINGS_DIR": scratch / "settings",
             "JUPYTERLAB_WORKSPACES_DIR": scratch / "workspaces",
             "IPYTHONDIR": scratch / "ipython",
-            "LAB_STATE_DIR": scratch / "state",
+            "LAB_STATE_DIR": self._state_dir,
         }
         environment = child_environment() | {name: str(path) for name, path in own.items()}
         environment["JUPYTER_TOKEN"] = self.token
@@ -136,13 +141,16 @@ class Server:
         return [line for line in self.log.read_text().splitlines() if loud.search(line)]
 
     def close(self) -> None:
-        """End the server and its kernels."""
+        """End the server, its kernels and the local AWS that they started."""
         self.process.terminate()
         try:
             self.process.wait(15)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        environment = child_environment() | {"LAB_STATE_DIR": str(self._state_dir)}
+        stop = [sys.executable, "-m", "helpers.local_aws", "stop", "--all"]
+        subprocess.run(stop, env=environment, check=True, capture_output=True)
 
 
 class NotebookPage:
@@ -181,6 +189,9 @@ class NotebookPage:
             height = min(int(self.page.evaluate(HEIGHT_THAT_SHOWS_ALL)), TALLEST)
             self.page.set_viewport_size({"width": WIDTH, "height": height})
             self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        for cell in (panel.locator(".jp-Cell").last, panel.locator(".jp-Cell").first):
+            cell.evaluate("cell => cell.scrollIntoView()")  # draws what was never in sight
+            self.page.evaluate("() => new Promise(done => requestIdleCallback(done))")
         panel.screenshot(path=file, animations="disabled")
 
 
