@@ -18,12 +18,12 @@ from packaging.version import Version
 from ruamel.yaml import YAML
 
 from tools import make, tasks
-from tools.environment import INPUTS, LOCK, ROOT, UV_LOCK, Environment, SetupError, child_environment
+from tools.environment import CLI_LOCK, INPUTS, LOCK, ROOT, UV_LOCK, Environment, SetupError, child_environment
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONDA = YAML(typ="safe").load((ROOT / "environment.yml").read_text())
 PYTHONS = ["3.10.19", "3.11.0", "3.11.14", "3.12.3", "3.13.9", "3.14.0", "3.14.99", "3.15.0", "4.0.0"]
-LOCKS = pytest.mark.parametrize("lock", [LOCK, UV_LOCK])
+LOCKS = pytest.mark.parametrize("lock", [LOCK, UV_LOCK, CLI_LOCK])
 
 
 def locked(lock: str) -> dict[str, list[Version]]:
@@ -38,7 +38,7 @@ def requirements() -> list[Requirement]:
     """Return every direct requirement of pyproject.toml."""
     groups = PROJECT["dependency-groups"]
     named = PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"]
-    return [Requirement(line) for line in [*named, *groups["build"], *groups["boot"], *groups["test"]]]
+    return [Requirement(line) for line in [*named, *groups["build"], *groups["boot"], *groups["cli"], *groups["test"]]]
 
 
 @LOCKS
@@ -51,7 +51,7 @@ def test_the_lock_has_a_hash_for_every_package_and_names_no_place(lock: str) -> 
 
 @pytest.mark.parametrize("requirement", requirements(), ids=str)
 def test_bounds_admit_the_locked_version(requirement: Requirement) -> None:
-    versions = locked(UV_LOCK if requirement.name == "uv" else LOCK)[requirement.name]
+    versions = locked({"uv": UV_LOCK, "awscli": CLI_LOCK}.get(requirement.name, LOCK))[requirement.name]
     assert all(version in requirement.specifier for version in versions)
 
 

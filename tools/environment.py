@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NAME = "lambda-sqs-labs"
 LOCK = "requirements.lock"
 UV_LOCK = "tools/uv.lock"
+CLI_LOCK = "tools/awscli.lock"
 JUPYTER = ("tools/jupyter/jupyter_server_config.json", "tools/jupyter/overrides.json")
 INPUTS = (LOCK, "pyproject.toml", "tools/environment.py", *JUPYTER)
 WINDOWS = os.name == "nt"
@@ -154,6 +155,27 @@ class Environment:
         self._run("fetching uv", [*pip, "--no-compile", "--only-binary", ":all:", "--require-hashes", "-r", UV_LOCK])
         stamp.write_text(wanted, encoding="utf-8")
         return str(uv)
+
+    def aws_cli(self) -> Path:
+        """Return AWS's command line tool in an environment of its own, made where it is missing.
+
+        Raises
+        ------
+        SetupError
+            What failed and what to do.
+        """
+        folder = self.root / ".build" / "awscli"
+        stamp = folder / "complete"
+        wanted = digest([self.root / CLI_LOCK])
+        with self._alone():
+            if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+                uv = self.uv()
+                self._remove(folder)
+                self._run("making .build/awscli", [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder])
+                pip: list[str | Path] = [uv, "pip", "--no-progress", "sync", "--python", executable(folder, "python")]
+                self._run("fetching AWS's command line tool", [*pip, "--no-compile-bytecode", "--require-hashes", CLI_LOCK])
+                stamp.write_text(wanted, encoding="utf-8")
+        return executable(folder, "aws")
 
     def _refuse_without_venv(self) -> None:
         package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.environment import LOCK, ROOT, UV_LOCK, WINDOWS, Environment, SetupError, child_environment
+from tools.environment import CLI_LOCK, LOCK, ROOT, UV_LOCK, WINDOWS, Environment, SetupError, child_environment
 
 START = "notebooks/00-start-here.ipynb"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -116,6 +116,7 @@ def lock(arguments: list[str]) -> int:
     for source, output in (
         (["pyproject.toml", "--group", "build", "--group", "test"], LOCK),
         (["--group", "boot"], UV_LOCK),
+        (["--group", "cli"], CLI_LOCK),
     ):
         print(f"Solving {output} …", flush=True)
         outcome = subprocess.run([*solve, *source, "--output-file", output], cwd=ROOT, env=environment, check=False)

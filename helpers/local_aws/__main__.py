@@ -123,11 +123,16 @@ def _command(verb: str, space: str) -> str:
     return f"python -m helpers.local_aws {verb}" + ("" if space == "default" else f" --space {shlex.quote(space)}")
 
 
+# Version 1 of the AWS CLI sends SQS calls for us-east-1 past AWS_ENDPOINT_URL; the option it obeys.
+_CLI_FUNCTION = 'aws() { command aws ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@"; }\n'
+
+
 def _exports(info: state.ServerInfo) -> str:
-    return "".join(
+    lines = [
         f"export {name}={shlex.quote(value)}\n" if value else f"unset {name}\n"
         for name, value in info.environment().items()
-    )
+    ]
+    return "".join(lines) + _CLI_FUNCTION
 
 
 def _write_private(path: Path, text: str) -> None:
