@@ -70,6 +70,8 @@ class Report:
         return sum(len(things) for things in self.left.values())
 
     def __str__(self) -> str:
+        if not self.total_left and not self.problems and not any(self.deleted.values()):
+            return "Nothing to clean up: 0 left"
         return str(
             Card(
                 f"Cleanup, {self.where}",

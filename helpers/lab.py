@@ -96,6 +96,8 @@ class Lab:
                     f"AWS has no service {service!r}.", "", "sqs, lambda, iam, logs and cloudwatch are some."
                 ) from None
             guard.install(client, self.prefix)
+            if service == "sqs":
+                client.meta.events.register("needs-retry.sqs.CreateQueue", self._wait_for_name)
             self._clients[service] = client
         return self._clients[service]
 
@@ -255,6 +257,14 @@ class Lab:
         report = sweep(self)
         print(report)
         report.require_nothing_left()
+
+    def _wait_for_name(self, response: Any, attempts: int, **_: Any) -> float | None:
+        """Let a queue be made again under the name of one that was deleted within the last minute (row A11)."""
+        code = response[1].get("Error", {}).get("Code", "") if response else ""
+        if not code.endswith("QueueDeletedRecently") or attempts > 2:
+            return None
+        self.wait(60, "until the deleted queue's name is free again")
+        return 0.0
 
     def _card(self) -> Card:
         return Card(

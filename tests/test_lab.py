@@ -456,3 +456,15 @@ def test_a_proxy_in_the_environment_is_not_used(real: Lab, monkeypatch: pytest.M
     lab = helpers.connect("local")
     assert lab.client("sts").get_caller_identity()["Account"] == lab.account
     assert lab.account == real.account
+
+
+def test_a_queue_can_be_made_again_at_once_under_its_old_name(real: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    sqs = real.client("sqs")
+    url = sqs.create_queue(QueueName=real.name("again"))["QueueUrl"]
+    sqs.delete_queue(QueueUrl=url)
+    assert sqs.create_queue(QueueName=real.name("again"))["QueueUrl"] == url
+    assert capsys.readouterr().out == ("waited 1 min until the deleted queue's name is free again (fast-forwarded)\n")
+    real.cleanup()
+    real.cleanup()
+    assert capsys.readouterr().out.endswith("0 left\nNothing to clean up: 0 left\n")
