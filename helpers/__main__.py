@@ -1,9 +1,11 @@
-"""`python -m helpers cleanup`: remove what a notebook made, without its kernel."""
+"""What needs no kernel: `python -m helpers cleanup` and `python -m helpers predictions`."""
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
+from pathlib import Path
 
 from .errors import LabError
 
@@ -11,12 +13,18 @@ from .errors import LabError
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m helpers")
-    commands = parser.add_subparsers(required=True, metavar="cleanup")
+    commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser("cleanup", help="remove everything that a notebook made, and prove it")
     command.add_argument("--space", help="the space, as the identity card shows it (default: LAB_SPACE, else default)")
+    command.set_defaults(run=lambda options: cleanup(options.space))
+    command = commands.add_parser("predictions", help="export what was predicted, without names; or begin anew")
+    either = command.add_mutually_exclusive_group(required=True)
+    either.add_argument("--export", metavar="FILE", help="write all predictions to a CSV file (- for the screen)")
+    either.add_argument("--forget", metavar="NOTEBOOK", help="forget those of a notebook, such as 05")
+    command.set_defaults(run=lambda options: predictions(options.export, options.forget))
     options = parser.parse_args(arguments)
     try:
-        cleanup(options.space)
+        options.run(options)
     except LabError as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -44,6 +52,31 @@ def cleanup(space: str | None = None) -> None:
         print(f"The local AWS of the space {space} does not run: nothing is left of it.")
         return
     Lab(cloud, space=space, prefix=prefix).cleanup()
+
+
+def predictions(export: str | None, forget: str | None) -> None:
+    """Write the learner's predictions to a file that names no person, or forget those of a notebook.
+
+    Raises
+    ------
+    LabError
+        When the file cannot be written, or there is no such notebook.
+    """
+    from . import predictions as kept
+
+    if forget is not None:
+        existed = kept.forget(forget)
+        print(f"The predictions of notebook {forget} are forgotten." if existed else f"Notebook {forget} has none.")
+    elif export == "-":
+        print(kept.export(), end="")
+    elif export is not None:
+        content = kept.export()
+        try:
+            Path(export).write_text(content, encoding="utf-8")
+        except OSError as problem:
+            raise LabError(f"{export} cannot be written: {problem.strerror}.") from None
+        count = len(list(csv.reader(content.splitlines()))) - 1
+        print(f"{count} prediction{'' if count == 1 else 's'} in {export}: questions and answers, and no names.")
 
 
 if __name__ == "__main__":

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import checks, guard
 from .card import Card
 from .clouds import Cloud, choose
 from .errors import Interrupted, LabError, is_missing
-from .names import TAG, full_name, prefix_for, space_name
+from .names import TAG, full_name, notebook_number, prefix_for, space_name
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from .catch_up import Pipeline
+    from .ledger import Behaviour
+    from .predictions import Shown
 
 T = TypeVar("T")
 
 _SLICE = 1.0
-_SILENCE = 2.0
 
 
 def connect(cloud: str | None = None) -> Lab:
@@ -66,6 +69,7 @@ class Lab:
         self._cloud = cloud
         self._clients: dict[str, Any] = {}
         self._hints: dict[str, int] = {}
+        self._notebook = notebook_number(space)
         self.account = cloud.account
         self.region = cloud.region
         self.space = space
@@ -132,7 +136,7 @@ class Lab:
         """
         _require_seconds("wait()", seconds)
         purpose = f" {why}" if why else ""
-        progress = _Progress()
+        progress = Progress()
         start = self._cloud.now()
 
         def so_far() -> str:
@@ -177,7 +181,7 @@ class Lab:
                 "wait_until() takes a function that looks.", "", "Write lambda: in front of what it is to look at."
             )
         awaited = why or "what the condition looks for"
-        progress = _Progress()
+        progress = Progress()
         start = self._cloud.now()
 
         def so_far() -> str:
@@ -242,6 +246,147 @@ class Lab:
             number = min(number, len(checks.find(exercise).hints))
         return checks.hint(exercise, number)
 
+    def predict(
+        self,
+        prediction: str,
+        question: str,
+        *,
+        answer: Any = ...,
+        confidence: str = "guess",
+        unit: str = "",
+        options: Sequence[str] = (),
+    ) -> Shown:
+        """Ask for a prediction, a number or one of several options, and keep the answer.
+
+        Parameters
+        ----------
+        prediction : str
+            Its id, such as `"05-gap"`.
+        question : str
+            As a sentence with a question mark.
+        answer : int, float or str
+            A number; or an option, or its letter. Three dots mean that nothing is answered yet.
+        confidence : str
+            `sure` or `guess`.
+        unit : str
+            Of the number that is asked for, such as `s`.
+        options : sequence of str
+            What to choose from, if it is not a number.
+
+        Raises
+        ------
+        LabError
+            When the answer, or the confidence, is none of those asked for.
+        """
+        from .predictions import predict
+
+        shown = predict(prediction, question, answer=answer, confidence=confidence, unit=unit, options=options)
+        self._notebook = prediction[:2]
+        return shown
+
+    def reveal(
+        self, prediction: str, *, observed: Any, because: str, right: Any = None, within: float | None = None
+    ) -> Shown:
+        """Compare a prediction with what happened: you said …, it did …, because ….
+
+        Parameters
+        ----------
+        prediction : str
+            Its id, such as `"05-gap"`.
+        observed : int, float or str
+            What the run did.
+        because : str
+            Why, as the end of a sentence.
+        right : optional
+            What counts as right where AWS promises no one value: an option, or a list of them; for a number the least
+            and the greatest, as in `right=(20, 45)`.
+        within : float, optional
+            How far from `observed` a number may be. Without it a whole number has to be met, any other to a tenth.
+
+        Raises
+        ------
+        LabError
+            When it was not asked, or `observed` or `right` are of another kind than the question.
+        """
+        from .predictions import reveal
+
+        return reveal(prediction, observed=observed, because=because, right=right, within=within)
+
+    def predictions(self, notebook: str | None = None) -> Card:
+        """Return a table of what was said and what happened in a notebook.
+
+        Parameters
+        ----------
+        notebook : str, optional
+            Its two digits; without it this one.
+
+        Raises
+        ------
+        LabError
+            When it is not known which notebook this is.
+        """
+        from .predictions import summary
+
+        return summary(self._this_notebook(notebook, "lab.predictions"))
+
+    def recall(self, previous: str, answers: Sequence[Any] = ()) -> Shown:
+        """Ask two predictions of the previous notebook again, first those of which the learner was wrongly sure.
+
+        Parameters
+        ----------
+        previous : str
+            That notebook's two digits.
+        answers : sequence
+            One for each question, three dots where nothing is answered yet.
+
+        Raises
+        ------
+        LabError
+            When there are more answers than questions, or one is none of those asked for.
+        """
+        from .predictions import recall
+
+        return recall(previous, answers)
+
+    def catch_up(self, notebook: str | None = None) -> Pipeline:
+        """Make what the notebooks before one have made, as far as it is not there yet, and say what.
+
+        Parameters
+        ----------
+        notebook : str, optional
+            The two digits of the notebook that is about to begin; without it this one.
+
+        Returns
+        -------
+        Pipeline
+            Its queue, role, function, trigger and dead-letter queue.
+
+        Raises
+        ------
+        LabError
+            When it is not known which notebook this is, or there is none with that number.
+        """
+        from .catch_up import catch_up
+
+        return catch_up(self, self._this_notebook(notebook, "lab.catch_up"))
+
+    def fidelity(self, behaviour: str) -> Behaviour:
+        """Return a row of the behaviours ledger: what AWS does, and how it stands on the local AWS.
+
+        Parameters
+        ----------
+        behaviour : str
+            Its id, such as `"C88"`.
+
+        Raises
+        ------
+        LabError
+            When the ledger has no such row.
+        """
+        from .ledger import behaviour as find
+
+        return find(behaviour)
+
     def cleanup(self) -> None:
         """Remove everything that this lab made, ask AWS what is left, and print both.
 
@@ -257,6 +402,12 @@ class Lab:
         report = sweep(self)
         print(report)
         report.require_nothing_left()
+
+    def _this_notebook(self, notebook: str | None, call: str) -> str:
+        number = notebook if notebook is not None else self._notebook
+        if number is None:
+            raise LabError("It is not known which notebook this is.", "", f"Write its two digits: {call}('05').")
+        return number
 
     def _wait_for_name(self, response: Any, attempts: int, **_: Any) -> float | None:
         """Let a queue be made again under the name of one that was deleted within the last minute (row A11)."""
@@ -299,33 +450,6 @@ def spell(seconds: float) -> str:
         if (seconds >= 2 * size and seconds % size == 0) or seconds == size:
             return f"{seconds / size:g} {unit}"
     return f"{seconds:g} s"
-
-
-class _Progress:
-    """One line that is rewritten in place, begun only when the wait has become noticeable."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._shown = 0
-
-    def show(self, text: Callable[[], str]) -> None:
-        if time.monotonic() - self._began > _SILENCE:
-            line = text()
-            self._write(line)
-            self._shown = len(line)
-
-    def end(self, text: str = "") -> None:
-        if self._shown:
-            self._write(text)
-            sys.stdout.write("\n" if text else "\r")
-        elif text:
-            sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-        self._shown = 0
-
-    def _write(self, line: str) -> None:
-        sys.stdout.write("\r" + line.ljust(self._shown))
-        sys.stdout.flush()
 
 
 def _require_seconds(what: str, seconds: Any) -> None:

@@ -40,6 +40,16 @@ def space_name(environ: Mapping[str, str] = os.environ) -> str:
     return f"{readable or 'notebook'}-{_digest(session)}"
 
 
+def notebook_number(space: str) -> str | None:
+    """Return the two digits with which the notebook of a space begins, if they are known.
+
+    >>> notebook_number("05-when-it-fails-3fa9c1")
+    '05'
+    """
+    found = re.match(r"(\d\d)-", space, re.ASCII)
+    return found[1] if found else None
+
+
 def valid_space(space: str) -> str:
     """Return `space` if it can be the name of one.
 

@@ -58,23 +58,23 @@ lab.wait(5, "for the run and its log")
 """
 ENVELOPE = "The event is an envelope: your message is in `event['Records'][0]['body']`."
 TEXT = "The body arrives as text, even when you sent JSON"
-BROKEN = '''
+BROKEN = """
 deploy("def handler(event, context):\\n    raise RuntimeError('not today')")
 sqs.send_message(QueueUrl=queue_url, MessageBody="one")
 lab.wait(5, "for the run and its log")
-'''
-WORKS = '''
+"""
+WORKS = """
 deploy("def handler(event, context):\\n    print(len(event['Records']))")
-'''
+"""
 ANSWERS = [
     (
         "00-total",
-        '''deploy("def handler(event, context):\\n    print(event['body']['price'])")''' + SEND_ORDER,
+        """deploy("def handler(event, context):\\n    print(event['body']['price'])")""" + SEND_ORDER,
         f"◐ almost: The last run failed with `KeyError: 'body'`. {ENVELOPE}",
     ),
     (
         "00-total",
-        '''deploy("def handler(event, context):\\n    print(event['Records'][0]['body']['price'])")''' + SEND_ORDER,
+        """deploy("def handler(event, context):\\n    print(event['Records'][0]['body']['price'])")""" + SEND_ORDER,
         TEXT,
     ),
     (

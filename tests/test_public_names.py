@@ -10,14 +10,38 @@ from helpers.lab import Lab
 
 
 def test_the_package_offers_these_names_and_no_others() -> None:
-    assert sorted(helpers.__all__) == ["Lab", "LabError", "connect", "metrics", "plots"]
+    assert sorted(helpers.__all__) == [
+        "Lab",
+        "LabError",
+        "connect",
+        "facts",
+        "messages",
+        "metrics",
+        "plots",
+        "resources",
+    ]
     assert all(getattr(helpers, name) is not None for name in helpers.__all__)
     assert dir(helpers) == sorted(helpers.__all__)
 
 
 def test_a_lab_offers_these_names_and_no_others() -> None:
     methods = {name for name in vars(Lab) if not name.startswith("_")}
-    assert methods == {"check", "cleanup", "client", "hint", "name", "now", "wait", "wait_until"}
+    assert methods == {
+        "catch_up",
+        "check",
+        "cleanup",
+        "client",
+        "fidelity",
+        "hint",
+        "name",
+        "now",
+        "predict",
+        "predictions",
+        "recall",
+        "reveal",
+        "wait",
+        "wait_until",
+    }
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

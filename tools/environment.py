@@ -171,9 +171,13 @@ class Environment:
             if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
                 uv = self.uv()
                 self._remove(folder)
-                self._run("making .build/awscli", [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder])
+                self._run(
+                    "making .build/awscli", [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder]
+                )
                 pip: list[str | Path] = [uv, "pip", "--no-progress", "sync", "--python", executable(folder, "python")]
-                self._run("fetching AWS's command line tool", [*pip, "--no-compile-bytecode", "--require-hashes", CLI_LOCK])
+                self._run(
+                    "fetching AWS's command line tool", [*pip, "--no-compile-bytecode", "--require-hashes", CLI_LOCK]
+                )
                 stamp.write_text(wanted, encoding="utf-8")
         return executable(folder, "aws")
 

@@ -1,4 +1,4 @@
-"""The commands: help, lab, test, setup, check and lock."""
+"""The commands: help, lab, test, setup, check, bench, ledger and lock."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ def show_help(arguments: list[str]) -> int:
         "\n"
         "make setup   only make .venv, which both commands share\n"
         "make check   look at the code: ruff and mypy\n"
+        "make bench   measure the local AWS, beside its targets and beside another emulator (3 minutes)\n"
+        "make ledger  fill the behaviours ledger's column of tests from the tests' marks\n"
         "make lock    solve the packages' versions anew and write them to requirements.lock\n"
         "\n"
-        "PYTHON=python3.12 chooses the Python (3.11 to 3.14); ARGS='…' is handed on to JupyterLab, pytest or uv.\n"
+        "PYTHON=python3.12 chooses the Python (3.11 to 3.14); ARGS='…' is handed on to what a command starts.\n"
         "Without make: python3 tools/make.py lab, and the like."
     )
     return 0
@@ -99,6 +101,21 @@ def check(arguments: list[str]) -> int:
     return max([run(command) for command in commands])
 
 
+def bench(arguments: list[str]) -> int:
+    """Measure the local AWS; docs/BENCH.md says how to read what comes out."""
+    setup([])
+    return run(["python", "-m", "tools.bench", *arguments])
+
+
+def ledger(arguments: list[str]) -> int:
+    """Fill the behaviours ledger's column of tests from the tests' marks."""
+    from tools.ledger import FILE, write
+
+    write()
+    print(f"{FILE.relative_to(ROOT)} names the tests as they stand.")
+    return 0
+
+
 def lock(arguments: list[str]) -> int:
     """Solve the packages' versions from pyproject.toml for every platform and Python, and write them down.
 
@@ -145,6 +162,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "test": test,
     "setup": setup,
     "check": check,
+    "bench": bench,
+    "ledger": ledger,
     "lock": lock,
 }
 

@@ -59,6 +59,8 @@ TAIL = 4096
 _RUNTIME = Path(__file__).parent / "runtime"
 _SAMPLE_EVERY = 0.02
 _TREE_EVERY = 0.5
+_UNKNOWN = "Runtime.Unknown"
+"""What the log calls an error of Python's while the code is loaded; the payload names it (row D72)."""
 _OURS = ("awslambdaric", "boto3", "time_machine", "simplejson", "six", "dateutil")
 
 
@@ -587,7 +589,7 @@ class Environment:
         if not process.ready:
             duration = (self.space.clock.now() - process.spawned) * 1000
             status = "timeout" if process.doom in ("timeout", "init") else "error"
-            shown = "" if status == "timeout" else error_type
+            shown = "" if status == "timeout" else error_type if process.init_error is None else _UNKNOWN
             self._write(self._splitter.rest())
             self._write(self._lines.init_report(duration, self._phase, status, shown))
             if self._phase == "init":
@@ -612,7 +614,7 @@ class Environment:
             self._fail(error_type, message, lines=lines, shown="Runtime.OutOfMemory")
         elif process.init_error is not None and process.doom is None:
             payload = self._splitter.translated(process.init_error)
-            self._finish(payload, failed=True, status="error", error_type=error_type)
+            self._finish(payload, failed=True, status="error", error_type=_UNKNOWN)
         else:
             self._fail(error_type, message, lines=lines, status="timeout" if process.doom == "timeout" else "error")
 

@@ -19,7 +19,21 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
-from . import lab_api, lambda_api, mappings_api, metrics_api, protocol, signature, sqs_api, sts_api
+from . import (
+    alarms_api,
+    control_resources,
+    function_policies,
+    lab_api,
+    lambda_api,
+    logs_api,
+    mappings_api,
+    metrics_api,
+    protocol,
+    signature,
+    sqs_api,
+    stacks_api,
+    sts_api,
+)
 from .errors import ApiError
 from .protocol import Answer, Call, Later, Operation, Protocol, Request
 from .space import Identity, Space
@@ -28,15 +42,23 @@ log = logging.getLogger(__name__)
 
 OWN: dict[str, dict[str, Operation]] = {
     "sqs": sqs_api.OPERATIONS,
-    "lambda": {**lambda_api.OPERATIONS, **mappings_api.OPERATIONS},
-    "cloudwatch": metrics_api.OPERATIONS,
+    "lambda": {**lambda_api.OPERATIONS, **mappings_api.OPERATIONS, **function_policies.OPERATIONS},
+    "cloudformation": stacks_api.OPERATIONS,
+    "cloudwatch": {**metrics_api.OPERATIONS, **alarms_api.OPERATIONS},
+    "logs": logs_api.OPERATIONS,
     "sts": sts_api.OPERATIONS,
 }
 """The operations that are ours, by service."""
+SHARED = {"logs", "sts"}
+"""The services whose other operations are moto's."""
 
 _SIGNING_NAMES = {"monitoring": "cloudwatch"}
-_IAM_PREFIXES = {"tagging": "tag"}
 _GLOBAL_SERVICES = {"iam", "sts"}
+_CONCERNS_POLLERS = {
+    *("CreateFunction", "DeleteFunction", "UpdateFunctionConfiguration", "CreateAlias", "UpdateAlias", "DeleteAlias"),
+    *("CreateQueue", "SetQueueAttributes"),
+}
+"""After these a mapping may have got or lost its queue, its function or its role."""
 _PRESENCE_CHECK = 0.5
 LARGEST_UNPACKED = 64 * 2**20
 """Bytes of a body after unpacking."""
@@ -140,8 +162,13 @@ class FrontDoor:
         with self.space.scheduler.lock:
             if operation.action is not None:
                 resource = operation.resource(call) if operation.resource else "*"
-                self.space.permissions.check(call.identity, operation.action, resource)
+                context = operation.context(call) if operation.context else None
+                self.space.permissions.check(call.identity, operation.action, resource, context)
             outcome = operation.run(call)
+            if isinstance(outcome, Later):
+                outcome.present = lambda: not _gone(environ)
+            if call.operation in _CONCERNS_POLLERS:
+                self.space.mappings.wake()
         if isinstance(outcome, Later):
             while not outcome.wait(_PRESENCE_CHECK):
                 if _gone(environ):
@@ -153,16 +180,19 @@ class FrontDoor:
 
     def _is_control_plane(self, service: str, request: Request) -> bool:
         """Whether a service that we share with moto is asked for an operation of moto's."""
-        if service != "sts":
+        if service not in SHARED:
             return False
-        values = dict(parse_qsl(request.body.decode("utf-8", "replace") or request.query))
-        return values.get("Action") not in OWN["sts"]
+        name = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        if not name:
+            name = dict(parse_qsl(request.body.decode("utf-8", "replace") or request.query)).get("Action", "")
+        return name not in OWN[service]
 
     def _control_plane(self, service: str, request: Request, identity: Identity) -> Answer:
-        operation = _operation_name(service, request)
         space = self.space
         with space.scheduler.lock:
-            space.permissions.check(identity, f"{_IAM_PREFIXES.get(service, service)}:{operation}", None)
+            if not identity.owner:
+                action, about = control_resources.asked(space, identity, service, request)
+                space.permissions.check_any(identity, action, about or (None,))
             if service == "logs":
                 space.logs.flush()
             rights = space.control.generation
@@ -208,14 +238,6 @@ def _unpacked(request: Request) -> Request:
         raise ApiError("RequestEntityTooLargeException", "The body is cut off, or too large unpacked.", 413)
     headers = {name: value for name, value in request.headers.items() if name != "content-encoding"}
     return Request(request.method, request.target, headers | {"content-length": str(len(body))}, body)
-
-
-def _operation_name(service: str, request: Request) -> str:
-    target = request.headers.get("x-amz-target", "")
-    if target:
-        return target.rpartition(".")[2]
-    values = dict(parse_qsl(request.body.decode("utf-8", "replace") or request.query))
-    return values.get("Action", request.method.title())
 
 
 def _gone(environ: dict[str, Any]) -> bool:

@@ -247,6 +247,7 @@ class Function:
         self.reserved: int | None = None
         self.tags: dict[str, str] = {}
         self.event_configs: dict[str, dict[str, Any]] = {}
+        self.policies: dict[str, list[dict[str, Any]]] = {}
         self.running = 0
         self._published = 0
 
@@ -304,11 +305,6 @@ class FunctionVersion:
     def arn(self) -> str:
         """The ARN as it was addressed, with the qualifier if there was one."""
         return self.function.arn if self.qualifier is None else f"{self.function.arn}:{self.qualifier}"
-
-    @property
-    def mapping_arn(self) -> str:
-        """The ARN that an event source mapping shows: unqualified for `$LATEST`."""
-        return self.function.arn if self.qualifier in (None, LATEST) else self.arn
 
     @property
     def role(self) -> str:
@@ -369,11 +365,11 @@ class FunctionVersion:
         functions.take_concurrency(self)
         started = functions.space.clock.now()
         request_id = request_id or str(uuid.uuid4())
-        running, everywhere = self.function.running, functions.running
+        running, everywhere, unreserved = self.function.running, functions.running, functions.unreserved_running
 
         def finish(result: Result) -> None:
             functions.give_back(self.function)
-            functions.count(self, started, result, running, everywhere)
+            functions.count(self, started, result, running, everywhere, unreserved)
             error = "Unhandled" if result.failed else None
             try:
                 done(Outcome(result.payload, error, result.log_tail, request_id, self.version))
@@ -429,7 +425,8 @@ class Functions:
         Raises
         ------
         ApiError
-            ResourceNotFoundException (row D11), or ValidationException for what can be no name.
+            ResourceNotFoundException (row D11), AccessDeniedException for another account's function (row E14), or
+            ValidationException for what can be no name.
         """
         name, qualifier = self.parse(name_or_arn)
         if name not in self._functions:
@@ -487,7 +484,10 @@ class Functions:
                 f"Member must satisfy regular expression pattern: {_NAME_PATTERN}",
             )
         region, account = match[2], match[3]
-        if (region and region != self.space.region) or (account and account != self.space.account):
+        if account and account != self.space.account:
+            # AWS says nothing about another account's functions, not even in words (row E14).
+            raise ApiError("AccessDeniedException", "", 403, Message=None)
+        if region and region != self.space.region:
             raise self._not_found(name_or_arn, None)
         return match[4], match[5]
 
@@ -574,6 +574,11 @@ class Functions:
         """The account's concurrency that no function has reserved."""
         return ACCOUNT_CONCURRENCY - sum(function.reserved or 0 for function in self)
 
+    @property
+    def unreserved_running(self) -> int:
+        """How many invocations of functions without reserved concurrency run now."""
+        return sum(function.running for function in self if function.reserved is None)
+
     def reserve(self, function: Function, concurrency: int | None) -> None:
         """Reserve concurrency for a function, or give it back with None (row D40)."""
         if concurrency is not None:
@@ -593,7 +598,7 @@ class Functions:
         if function.reserved is not None:
             if function.running >= function.reserved:
                 reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
-        elif sum(other.running for other in self if other.reserved is None) >= self.unreserved:
+        elif self.unreserved_running >= self.unreserved:
             reason = "ConcurrentInvocationLimitExceeded"
         if reason is not None:
             self._add(version, "Throttles", 1, "Count", self.space.clock.now())
@@ -606,13 +611,19 @@ class Functions:
         function.running -= 1
         self.running -= 1
 
-    def count(self, version: FunctionVersion, started: float, result: Result, running: int, everywhere: int) -> None:
-        """Add an invocation to the metrics, stamped with its start (rows F19 to F24)."""
+    def count(
+        self, version: FunctionVersion, started: float, result: Result, running: int, everywhere: int, unreserved: int
+    ) -> None:
+        """Add an invocation to the metrics, stamped with its start (rows F19 to F26)."""
         self._add(version, "Invocations", 1, "Count", started)
         self._add(version, "Errors", int(result.failed), "Count", started)
         self._add(version, "Throttles", 0, "Count", started)
         self._add(version, "Duration", result.duration, "Milliseconds", started)
         self._add(version, "ConcurrentExecutions", running, "Count", started, everywhere)
+        add = self.space.metrics.add
+        add("AWS/Lambda", "UnreservedConcurrentExecutions", {}, unreserved, "Count", started)
+        claimed = unreserved + ACCOUNT_CONCURRENCY - self.unreserved
+        add("AWS/Lambda", "ClaimedAccountConcurrency", {}, claimed, "Count", started)
 
     def close(self) -> None:
         """End all execution environments."""
@@ -627,6 +638,9 @@ class Functions:
         add = self.space.metrics.add
         add("AWS/Lambda", metric, {"FunctionName": name}, value, unit, at)
         add("AWS/Lambda", metric, {"FunctionName": name, "Resource": resource}, value, unit, at)
+        if version.qualifier in version.function.aliases:
+            dimensions = {"ExecutedVersion": version.version, "FunctionName": name, "Resource": resource}
+            add("AWS/Lambda", metric, dimensions, value, unit, at)
         add("AWS/Lambda", metric, {}, value if everywhere is None else everywhere, unit, at)
 
     def _not_found(self, name: str, qualifier: str | None) -> ApiError:

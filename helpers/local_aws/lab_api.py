@@ -8,6 +8,7 @@ Requests are signed like every other, with the service name `local-aws`. Bodies 
 | `POST /_local/advance` | `seconds` or `to`; `patience` | `now`, `offset`, `busy`, `reached` |
 | `POST /_local/clients` | `pid` | `clients` |
 | `GET /_local/status` | | what the server is and holds |
+| `GET /_local/outbox` | | `messages` that SNS would have sent as text messages, oldest first |
 | `POST /_local/stop` | | `stopping` |
 
 `now` and `to` are seconds since the epoch, `offset` is how far the space is ahead of real time in seconds, `busy` is
@@ -78,6 +79,12 @@ def status(space: Space, _: dict[str, Any]) -> dict[str, Any]:
         }
 
 
+def outbox(space: Space, _: dict[str, Any]) -> dict[str, Any]:
+    """Show the text messages that nobody has sent: each `at`, `to`, `message`, `messageId` and `topicArn`."""
+    with space.scheduler.lock:
+        return {"messages": space.notifications.outbox}
+
+
 def stop(space: Space, _: dict[str, Any]) -> dict[str, Any]:
     """End the server once this answer is out."""
     space.stop_requested.set()
@@ -89,6 +96,7 @@ ENDPOINTS: dict[tuple[str, str], Callable[[Space, dict[str, Any]], dict[str, Any
     ("POST", "/_local/advance"): advance,
     ("POST", "/_local/clients"): clients,
     ("GET", "/_local/status"): status,
+    ("GET", "/_local/outbox"): outbox,
     ("POST", "/_local/stop"): stop,
 }
 

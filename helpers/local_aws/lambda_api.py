@@ -486,7 +486,8 @@ def _check_role_pattern(role: str) -> None:
 
 def _check_role(call: Call, role: str) -> None:
     """Check that the caller may pass a role and that Lambda may assume it (rows E2 and E10)."""
-    call.space.permissions.check(call.identity, "iam:PassRole", role)
+    passed = {"iam:PassedToService": "lambda.amazonaws.com"}
+    call.space.permissions.check(call.identity, "iam:PassRole", role, passed)
     if not call.space.permissions.role_trusts(role, "lambda.amazonaws.com"):
         raise _invalid("The role defined for the function cannot be assumed by Lambda.")
 

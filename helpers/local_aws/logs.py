@@ -24,7 +24,7 @@ class Logs:
         self._space = space
         self._buffer: dict[tuple[str, str], list[tuple[int, str]]] = {}
         self._buffered = 0
-        self._created: set[tuple[str, str]] = set()
+        self._streams: set[tuple[str, str]] = set()
 
     def write(self, role_arn: str, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         """Write log events as a role; without the rights they are lost and nobody is told (row E8).
@@ -59,15 +59,15 @@ class Logs:
         of_stream = f"{of_group}:log-stream:{stream}"
         if not allows(role_arn, "logs:PutLogEvents", of_stream):
             return False
-        if (group, stream) not in self._created:
+        # A group that was deleted is made again, and the right to do so is asked again.
+        new_group = not self._group_exists(group)
+        if new_group and not allows(role_arn, "logs:CreateLogGroup", of_group):
+            return False
+        if new_group or (group, stream) not in self._streams:
             if not allows(role_arn, "logs:CreateLogStream", of_stream):
                 return False
-            new_group = (group, "") not in self._created
-            if new_group and not self._group_exists(group) and not allows(role_arn, "logs:CreateLogGroup", of_group):
-                return False
-            self._created |= {(group, ""), (group, stream)}
+            self._streams.add((group, stream))
         return True
 
     def _group_exists(self, group: str) -> bool:
-        exists = getattr(self._space.control, "log_group_exists", None)
-        return bool(exists(group)) if exists is not None else False
+        return any(group == known for known, _ in self._buffer) or self._space.control.log_group_exists(group)

@@ -43,7 +43,7 @@ def create_event_source_mapping(call: Call) -> dict[str, Any]:
         raise _invalid(f"Event source region must match Lambda region {space.region}")
     _refuse_foreign_parameters(params)
     version = _function(call, params["FunctionName"])
-    settings = _settings(call, Settings(version.mapping_arn), is_fifo=arn.endswith(".fifo"))
+    settings = _settings(call, Settings(version.arn), is_fifo=arn.endswith(".fifo"))
     queue = space.queues.by_arn(arn)
     if queue is None:
         raise _invalid(
@@ -52,12 +52,7 @@ def create_event_source_mapping(call: Call) -> dict[str, Any]:
         )
     for mapping in space.mappings:
         if mapping.queue_arn == arn and mapping.settings.function_arn == settings.function_arn:
-            raise ApiError(
-                "ResourceConflictException",
-                f'An event source mapping with SQS arn (" {arn} ") and function (" {version.name} ") already exists. '
-                f"Please update or delete the existing mapping with UUID {mapping.uuid}",
-                409,
-            )
+            raise _already(mapping)
     _check_against(call, settings, version, queue)
     enabled = params.get("Enabled", True)
     return space.mappings.create(queue, settings, enabled=enabled, tags=dict(params.get("Tags") or {})).describe()
@@ -102,10 +97,17 @@ def update_event_source_mapping(call: Call) -> dict[str, Any]:
     _refuse_foreign_parameters(params)
     base = mapping.settings
     if params.get("FunctionName"):
-        base = replace(base, function_arn=_function(call, params["FunctionName"]).mapping_arn)
+        base = replace(base, function_arn=_function(call, params["FunctionName"]).arn)
     settings = _settings(call, base, is_fifo=mapping.queue_arn.endswith(".fifo"))
+    for other in space.mappings:
+        if other is not mapping and (other.queue_arn, other.settings.function_arn) == (
+            mapping.queue_arn,
+            settings.function_arn,
+        ):
+            raise _already(other)
     queue = space.queues.by_arn(mapping.queue_arn)
-    if queue is not None:
+    only_disables = params.get("Enabled") is False and settings == mapping.settings
+    if queue is not None and not only_disables:
         try:
             version = settings.version(space)
         except ApiError:
@@ -123,6 +125,17 @@ def delete_event_source_mapping(call: Call) -> dict[str, Any]:
     return mapping.describe()
 
 
+def _already(mapping: Mapping) -> ApiError:
+    """Return the refusal of a second mapping of the same queue and function (row C32)."""
+    name = mapping.space.functions.parse(mapping.settings.function_arn)[0]
+    return ApiError(
+        "ResourceConflictException",
+        f'An event source mapping with SQS arn (" {mapping.queue_arn} ") and function (" {name} ") already exists. '
+        f"Please update or delete the existing mapping with UUID {mapping.uuid}",
+        409,
+    )
+
+
 def _refuse_while_passing(mapping: Mapping, verb: str) -> None:
     if mapping.passing:
         text = f"Cannot {verb} the event source mapping because it is in use."
@@ -132,7 +145,8 @@ def _refuse_while_passing(mapping: Mapping, verb: str) -> None:
 def _refuse_foreign_parameters(params: dict[str, Any]) -> None:
     """Refuse what is for streams and other sources (rows C34, C35 and C44)."""
     for name in _STREAMS_ONLY:
-        if params.get(name):
+        value = params.get(name)
+        if value is not None and value is not False and value != {}:
             raise _invalid(f"Unsupported {name} parameter for given event source mapping type.")
     if params.get("StartingPosition"):
         raise _invalid("StartingPosition is not valid for SQS event sources.")
@@ -195,9 +209,10 @@ def _filters(patterns: list[str]) -> dict[str, Any]:
         raise _invalid(
             f"Too many filter patterns, maximum allowed {MOST_FILTERS} patterns, provided {len(patterns)} patterns."
         )
-    for text in patterns:
+    for number, text in enumerate(patterns, 1):
         if len(text) > 4096:
-            raise _constraint("filterCriteria", text[:40], "Member must have length less than or equal to 4096")
+            place = f"filterCriteria.filters.{number}.member.pattern"
+            raise _constraint(place, text, "Member must have length less than or equal to 4096")
     return {"filter_patterns": tuple(patterns), "filters": tuple(Pattern(text) for text in patterns)}
 
 
@@ -243,7 +258,7 @@ def _function(call: Call, name: str) -> FunctionVersion:
 
 def _function_arn(call: Call, name: str) -> str:
     try:
-        return call.space.functions.resolve(name).mapping_arn
+        return call.space.functions.resolve(name).arn
     except ApiError:
         return name if name.startswith("arn:") else call.space.arn("lambda", f"function:{name}")
 
@@ -326,13 +341,30 @@ def _tagged(call: Call) -> str:
     return str(call.params["Resource"])
 
 
+def _condition_keys(call: Call) -> dict[str, Any]:
+    """Return lambda:FunctionArn, the one condition key that narrows rights on mappings (row E11)."""
+    name = call.params.get("FunctionName")
+    if name:
+        return {"lambda:FunctionArn": _function_arn(call, name)}
+    for mapping in call.space.mappings:
+        if mapping.uuid == call.params.get("UUID"):
+            return {"lambda:FunctionArn": mapping.settings.function_arn}
+    return {}
+
+
 OPERATIONS: dict[str, Operation] = {
     # Creating and listing have no resource of their own (rows E11 and E12).
-    "CreateEventSourceMapping": Operation(create_event_source_mapping, "lambda:CreateEventSourceMapping"),
+    "CreateEventSourceMapping": Operation(
+        create_event_source_mapping, "lambda:CreateEventSourceMapping", context=_condition_keys
+    ),
     "ListEventSourceMappings": Operation(list_event_source_mappings, "lambda:ListEventSourceMappings"),
-    "GetEventSourceMapping": Operation(get_event_source_mapping, "lambda:GetEventSourceMapping", _one),
-    "UpdateEventSourceMapping": Operation(update_event_source_mapping, "lambda:UpdateEventSourceMapping", _one),
-    "DeleteEventSourceMapping": Operation(delete_event_source_mapping, "lambda:DeleteEventSourceMapping", _one),
+    "GetEventSourceMapping": Operation(get_event_source_mapping, "lambda:GetEventSourceMapping", _one, _condition_keys),
+    "UpdateEventSourceMapping": Operation(
+        update_event_source_mapping, "lambda:UpdateEventSourceMapping", _one, _condition_keys
+    ),
+    "DeleteEventSourceMapping": Operation(
+        delete_event_source_mapping, "lambda:DeleteEventSourceMapping", _one, _condition_keys
+    ),
     "TagResource": Operation(tag_resource, "lambda:TagResource", _tagged),
     "UntagResource": Operation(untag_resource, "lambda:UntagResource", _tagged),
     "ListTags": Operation(list_tags, "lambda:ListTags", _tagged),

@@ -13,8 +13,8 @@ from .errors import ApiError
 from .metrics_store import MINUTE, Bucket, Series
 from .protocol import Call, Operation
 
-_STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
-_PERCENTILE = re.compile(r"p(100|\d{1,2}(\.\d{1,10})?)")
+STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+PERCENTILE = re.compile(r"p(100|\d{1,2}(\.\d{1,10})?)")
 _MOST_POINTS = 1440
 _MOST_QUERIES = 500
 _PAGE = 500
@@ -90,10 +90,10 @@ def get_metric_statistics(call: Call) -> dict[str, Any]:
     if not statistics and not extended:
         _missing("Statistics")
     for name in statistics:
-        if name not in _STATISTICS:
+        if name not in STATISTICS:
             _refuse("InvalidParameterValue", f"The value {name} for parameter Statistics.member.1 is not valid.")
     for name in extended:
-        if not _PERCENTILE.fullmatch(name):
+        if not PERCENTILE.fullmatch(name):
             _unknown_statistic(name, "InvalidParameterValue")
     asked = math.ceil((end - start) / period)
     if asked > _MOST_POINTS:
@@ -195,7 +195,7 @@ def _metric_points(call: Call, query: Mapping[str, Any], number: int, start: flo
         if not metric.get(name):
             _missing(f"{where}.Metric.{name}")
     stat = str(query.get("Stat", ""))
-    if stat not in _STATISTICS and not _PERCENTILE.fullmatch(stat):
+    if stat not in STATISTICS and not PERCENTILE.fullmatch(stat):
         _unknown_statistic(stat, "ValidationError")
     period = _period(query.get("Period"), f"{where}.Period", "ValidationError")
     series = call.space.metrics.get(metric["Namespace"], metric["MetricName"], _dimensions(metric.get("Dimensions")))
@@ -262,7 +262,7 @@ def _refuse(code: str, text: str) -> NoReturn:
 
 
 def _unknown_statistic(name: str, code: str) -> NoReturn:
-    text = f"The statistic {name} is not offered here; it is {', '.join(_STATISTICS)} or a percentile such as p99."
+    text = f"The statistic {name} is not offered here; it is {', '.join(STATISTICS)} or a percentile such as p99."
     _refuse(code, text)
 
 

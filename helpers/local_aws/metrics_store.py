@@ -142,6 +142,15 @@ class Series:
         while points and (first := next(iter(points))) < minute:
             del points[first]
 
+    def window(self, start: float, end: float) -> Bucket | None:
+        """Aggregate the minutes of one span that may begin at any full minute; None when it has no data."""
+        bucket = Bucket()
+        for minute in range(math.floor(start / MINUTE), math.ceil(end / MINUTE)):
+            point = self.points.get(minute)
+            if point is not None:
+                bucket.merge(point)
+        return bucket if bucket.count else None
+
     def spans(self, start: float, end: float, period: int, now: float) -> list[tuple[int, Bucket]]:
         """Aggregate the minutes that are over into periods aligned to the epoch.
 

@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import re
+import sys
 import threading
 import time
 from bisect import insort
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
@@ -30,7 +32,9 @@ for _name in [name for name in os.environ if name.startswith("MOTO_")]:
 for _name in ("TEST_SERVER_MODE", "TEST_PROXY_MODE", "INITIAL_NO_AUTH_ACTION_COUNT", "S3_IGNORE_SUBDOMAIN_BUCKETNAME"):
     os.environ.pop(_name, None)
 
+import botocore  # noqa: E402
 from moto import settings  # noqa: E402
+from moto.core.base_backend import AccountSpecificBackend  # noqa: E402
 from moto.core.config import default_user_config  # noqa: E402
 from moto.core.parse import JSONParser, QueryParser, RestJSONParser  # noqa: E402
 from moto.core.request import Request as MotoRequest  # noqa: E402
@@ -103,6 +107,7 @@ SEEDED_POLICIES = (
 _PARTITION = "aws"
 _HOOKS: tuple[tuple[str, str], ...] = (
     ("moto.settings", "INITIAL_NO_AUTH_ACTION_COUNT"),
+    ("moto.core.base_backend", "AccountSpecificBackend._generate_regions"),
     ("moto.core.config", "default_user_config"),
     ("moto.core.parse", "JSONParser.parse"),
     ("moto.core.parse", "QueryParser.parse"),
@@ -127,6 +132,10 @@ _HOOKS: tuple[tuple[str, str], ...] = (
     ("moto.logs.models", "LogEvent.to_filter_dict"),
     ("moto.logs.models", "LogGroup.create_log_stream"),
     ("moto.logs.models", "LogsBackend.create_log_group"),
+    ("moto.sns.models", "SNSBackend.publish"),
+    ("moto.sns.models", "Subscription._parse_message_structure"),
+    ("moto.sns.models", "Subscription.publish"),
+    ("moto.sns.models", "sns_backends"),
     ("moto.sts.models", "sts_backends"),
     ("moto.sts.models", "STSBackend.assume_role"),
 )
@@ -135,7 +144,6 @@ _READING = re.compile(r"(Get|List|Simulate|Decode)")
 _AWS_POLICY_ARN = re.compile(r"arn:aws:iam::aws:policy/[\w+=,.@/-]+")
 _MANAGED_POLICY = re.compile(r"([\w+=,.@-]+)$")
 _DELIVERIES: dict[tuple[str, str], str] = {
-    ("sns", "Subscribe"): "deliveries from SNS are",
     ("events", "PutTargets"): "deliveries from EventBridge are",
     ("logs", "PutSubscriptionFilter"): "subscriptions of CloudWatch Logs are",
     ("secretsmanager", "RotateSecret"): "rotation of secrets is",
@@ -256,6 +264,28 @@ def rest_operation(
     return operation, params
 
 
+@lru_cache
+def _regions() -> tuple[str, ...]:
+    """Return AWS's Regions from botocore's short list; moto would keep 10 MB of endpoints to know them."""
+    listed = json.loads((Path(botocore.__file__).parent / "data" / "partitions.json").read_bytes())
+    return tuple(region for partition in listed["partitions"] for region in partition["regions"])
+
+
+AccountSpecificBackend._generate_regions = lambda self, service_name: list(_regions())  # type: ignore[assignment, method-assign]
+
+
+def _managed_policies() -> str:
+    """Return AWS's managed policies as one text of JSON, and let go of moto's copy: 5 MB that are needed once."""
+    from moto.iam import models
+
+    module = importlib.import_module("moto.iam.aws_managed_policies")
+    text: str = module.aws_managed_policies_data
+    models.aws_managed_policies_data = "{}"
+    sys.modules.pop(module.__name__, None)
+    vars(sys.modules["moto.iam"]).pop("aws_managed_policies", None)
+    return text
+
+
 def check_hooks() -> None:
     """Check that everything which is used inside moto is still where it was.
 
@@ -356,6 +386,12 @@ class ControlPlane:
         target = urlsplit(url)
         action = _action(method, target.query, headers, body)
         self._refuse_what_is_not_connected(service, action, target.query, headers, body)
+        if service == "sns" and action == "Subscribe":
+            asked = dict(parse_qsl(body.decode("utf-8", "replace") or target.query))
+            names = ("TopicArn", "Protocol", "Endpoint")
+            self._space.notifications.check_subscription(*(asked.get(name, "") for name in names))
+        if service == "sns" and action.startswith("Publish"):
+            self._check_topic(dict(parse_qsl(body.decode("utf-8", "replace") or target.query)).get("TopicArn"))
         if service == "iam":
             for arn in set(_AWS_POLICY_ARN.findall(unquote_plus(body.decode("utf-8", "replace")))):
                 self._load_managed_policy(arn)
@@ -377,6 +413,8 @@ class ControlPlane:
         finally:
             if service in ("iam", "sts") and not _READING.match(action):
                 self._after_change(service)
+            if service == "sns" and action.startswith("Publish"):
+                self._take_text_messages()
         return (
             int(status),
             {name: str(value) for name, value in dict(answer_headers).items() if name.lower() not in _DROPPED_HEADERS},
@@ -387,7 +425,7 @@ class ControlPlane:
         table = self._tables.get(service)
         if table is None:
             if service not in SERVICES:
-                offered = sorted({*SERVICES, "cloudwatch", "lambda", "sqs"})
+                offered = sorted({*SERVICES, "cloudformation", "cloudwatch", "lambda", "sqs"})
                 raise ApiError(
                     "NotImplemented",
                     f"The local AWS does not offer the service {service}; it offers {', '.join(offered)}.",
@@ -400,6 +438,8 @@ class ControlPlane:
                     for base in urls.url_bases
                     for path, function in urls.url_paths.items()
                 ]
+                if service == "sns":
+                    self._connect_sns()
                 self._tables[service] = table
         return table
 
@@ -413,13 +453,45 @@ class ControlPlane:
         if what is not None:
             text = f"The local AWS does not offer {service}:{action}: {what} not connected to its queues and functions."
             raise ApiError("NotImplemented", text, 501)
-        if service == "logs" and action == "StartQuery" and re.search(rb"\bstats\b", body):
-            raise ApiError(
-                "NotImplemented",
-                "The local AWS does not offer `stats` in CloudWatch Logs Insights; "
-                "read the events with filter_log_events and count them in Python.",
-                501,
-            )
+
+    # SNS
+
+    def _connect_sns(self) -> None:
+        """Deliver to our queues and functions what moto's topics publish."""
+        from moto.sns import models
+
+        _spaces[self._account] = self._space
+        models.Subscription.publish = _deliver  # type: ignore[assignment, method-assign]
+
+    def publish(self, topic_arn: str, subject: str, message: str) -> bool:
+        """Publish to a topic of SNS on behalf of another service; return whether there is such a topic."""
+        if "moto.sns.models" not in sys.modules:
+            return False
+        self._table("sns")
+        from moto.sns.models import sns_backends
+
+        backend = sns_backends[self._account][self._region]
+        if topic_arn not in backend.topics:
+            return False
+        backend.publish(message, topic_arn, subject=subject)
+        self._take_text_messages()
+        return True
+
+    def _check_topic(self, arn: str | None) -> None:
+        from moto.sns.models import sns_backends
+
+        if arn is not None and arn not in sns_backends[self._account][self._region].topics:
+            raise ApiError("NotFoundException", "Topic does not exist", 404, query_code="NotFound")
+
+    def _take_text_messages(self) -> None:
+        """Take over the text messages that moto keeps."""
+        from moto.sns.models import sns_backends
+
+        backend = sns_backends[self._account][self._region]
+        for message_id, (number, message) in backend.sms_messages.items():
+            self._space.notifications.post(number, message, message_id)
+        backend.sms_messages.clear()
+        backend.sms_message_objects.clear()
 
     # IAM
 
@@ -428,18 +500,18 @@ class ControlPlane:
             from moto.iam.models import iam_backends
 
             self._iam = iam_backends[self._account][_PARTITION]
+            text = _managed_policies()
             for name in SEEDED_POLICIES:
-                self._seed(name)
+                self._seed(name, text)
         return self._iam
 
     def _load_managed_policy(self, arn: str) -> None:
         backend = self._iam_backend()
         if arn not in backend.managed_policies and (name := _MANAGED_POLICY.search(arn)):
-            self._seed(name[1], arn)
+            self._seed(name[1], _managed_policies(), arn)
 
-    def _seed(self, name: str, arn: str | None = None) -> None:
+    def _seed(self, name: str, text: str, arn: str | None = None) -> None:
         """Add one AWS managed policy without reading the other 1,581 (5 MB of JSON)."""
-        from moto.iam.aws_managed_policies import aws_managed_policies_data as text
         from moto.iam.models import AWSManagedPolicy
 
         start = text.find(f'\n "{name}":{{')
@@ -495,6 +567,11 @@ class ControlPlane:
     def user_policies(self, name: str) -> list[dict[str, Any]]:
         """Return the policy documents of a user and of the user's groups."""
         return self._policies("user", name)[0]
+
+    def user_named(self, name: str) -> User | None:
+        """Return the user with this name, whatever its path, or None."""
+        user = self._index().users.get(name)
+        return None if user is None else User(user.arn, user.name, user.id)
 
     def _policies(self, kind: str, key: str) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         backend = self._index()
@@ -593,6 +670,36 @@ class ControlPlane:
         """Return whether a log group exists."""
         return group in self._logs_backend().groups
 
+    def log_stream_exists(self, group: str, stream: str) -> bool:
+        """Return whether a log group exists and has this stream."""
+        found = self._logs_backend().groups.get(group)
+        return found is not None and stream in found.streams
+
+    def log_retention(self, group: str) -> int | None:
+        """Return for how many days a log group keeps its events; None for ever."""
+        days = self._logs_backend().groups[group].retention_in_days
+        return int(days) if days else None
+
+    def log_events(self, group: str, start: int, end: int) -> Iterable[tuple[int, int, str, str, str]]:
+        """Yield the events of a log group, stream by stream.
+
+        Parameters
+        ----------
+        group : str
+            A log group that exists.
+        start, end : int
+            Epoch milliseconds, both included.
+
+        Yields
+        ------
+        tuple of (int, int, str, str, str)
+            Timestamp and time of arrival in epoch milliseconds, stream, event id, text.
+        """
+        for name, stream in self._logs_backend().groups[group].streams.items():
+            for event in stream.events:
+                if start <= event.timestamp <= end:
+                    yield event.timestamp, event.ingestion_time, name, str(event.event_id), event.message
+
     def put_log_events(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         """Write log events, and make the group and the stream if need be.
 
@@ -633,6 +740,52 @@ class ControlPlane:
             log_stream.stored_bytes += len(message)
         log_stream.last_ingestion_time = moment
         log_stream.upload_sequence_token += 1
+
+
+_spaces: dict[str, Space] = {}
+"""Whose topics are whose, by account."""
+
+
+def _deliver(
+    subscription: Any,
+    message: str,
+    message_id: str,
+    subject: str | None = None,
+    message_attributes: dict[str, Any] | None = None,
+    group_id: str | None = None,
+    deduplication_id: str | None = None,
+    message_structure: str | None = None,
+) -> None:
+    """Stand in for moto's delivery of a publication to one subscription; the filter stays moto's."""
+    from .notifications import Publication
+
+    space = _spaces[subscription.account_id]
+    # moto would keep every message for ever.
+    subscription.topic.sent_notifications.clear()
+    matcher = subscription._filter_policy_matcher
+    if matcher is not None and not matcher.matches(message_attributes or {}, message):
+        space.metrics.add("AWS/SNS", "NumberOfNotificationsFilteredOut", {"TopicName": subscription.topic.name}, 1)
+        return
+    if message_structure == "json":
+        message = subscription._parse_message_structure(message, subscription.protocol)
+    settings = subscription.attributes
+    redrive = settings.get("RedrivePolicy")
+    space.notifications.deliver(
+        Publication(
+            topic_arn=subscription.topic.arn,
+            subscription_arn=subscription.arn,
+            protocol=subscription.protocol,
+            endpoint=subscription.endpoint,
+            message_id=message_id,
+            message=message,
+            subject=subject,
+            attributes=message_attributes or {},
+            group_id=group_id,
+            deduplication_id=deduplication_id,
+            raw=str(settings.get("RawMessageDelivery")).lower() == "true",
+            redrive=_document(redrive).get("deadLetterTargetArn") if redrive else None,
+        )
+    )
 
 
 def _timestamp(event: Any) -> int:

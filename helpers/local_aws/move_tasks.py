@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -160,7 +159,7 @@ class MoveTasks:
         try:
             content = json.loads(base64.b64decode(handle.encode("ascii"), validate=True))
             return str(content["sourceArn"])
-        except (ValueError, KeyError, TypeError, binascii.Error):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise errors.invalid_parameter("Value for parameter TaskHandle is invalid.") from None
 
     def _queue(self, arn: str, parameter: str) -> Queue:

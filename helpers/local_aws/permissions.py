@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import json
 import re
 import secrets
 import string
@@ -462,6 +463,7 @@ class Permissions:
             Condition keys beside those that every request has.
         resource_policy : mapping, optional
             The policy of the resource itself; within an account it may allow what the identity's policies do not say.
+            Without it a queue's own Policy counts.
 
         Raises
         ------
@@ -471,13 +473,34 @@ class Permissions:
         if identity.owner or action in _FREE:
             return
         reason = self._refusal(identity, action, resource, context, resource_policy)
-        if reason is None:
+        if reason is not None:
+            raise _denial(identity, action, resource, reason)
+
+    def check_any(self, identity: Identity, action: str, resources: Sequence[str | None]) -> None:
+        """Raise unless an identity may do something to what policies may name in more than one way.
+
+        One form that is allowed is enough, and one that is denied explicitly is too much.
+
+        Parameters
+        ----------
+        identity : Identity
+            Who; the account's owner may do everything.
+        action : str
+            The IAM action.
+        resources : sequence of (str or None)
+            The forms, at least one; the first stands in the text of a denial.
+
+        Raises
+        ------
+        ApiError
+            AccessDeniedException, 403.
+        """
+        if identity.owner or action in _FREE:
             return
-        shown = action.lower() if action.startswith("sqs:") else action
-        text = f"User: {identity.arn} is not authorized to perform: {shown} on resource: {resource or '*'} " + (
-            reason if reason.startswith("with") else f"because no {reason} allows the {shown} action"
-        )
-        raise ApiError("AccessDeniedException", text, 403, query_code="AccessDenied")
+        reasons = [self._refusal(identity, action, resource, None, None) for resource in resources]
+        explicit = next((one for one in reasons if one is not None and one.startswith("with")), None)
+        if explicit is not None or None not in reasons:
+            raise _denial(identity, action, resources[0], explicit or str(reasons[0]))
 
     def allows(self, identity: Identity, action: str, resource: str | None, context: Context | None = None) -> bool:
         """Return whether an identity may do something."""
@@ -490,14 +513,20 @@ class Permissions:
             self._decided.clear()
             self._decided_at = control.generation
         question = (role_arn, action, resource)
-        if context is None and (decided := self._decided.get(question)) is not None:
+        own_policy = self._policy_of(action, resource)
+        if own_policy is None and context is None and (decided := self._decided.get(question)) is not None:
             return decided
         policies, boundary = control.role_policies(role_arn), control.role_boundary(role_arn)
         limits: tuple[Mapping[str, Any], ...] = () if boundary is None else (boundary,)
         known = self._context(None, role_arn, context)
-        allowed = evaluate(policies, action, resource, known) is Decision.ALLOW and all(
+        said = evaluate(policies, action, resource, known)
+        allowed = said is Decision.ALLOW and all(
             evaluate((limit,), action, resource, known) is Decision.ALLOW for limit in limits
         )
+        if own_policy is not None:
+            by_resource = evaluate((own_policy,), action, resource, known, (("AWS", role_arn), self._account_root()))
+            named = evaluate((own_policy,), action, resource, known, (("AWS", role_arn),)) is Decision.ALLOW
+            return by_resource is not Decision.DENY and (allowed or (named and not limits and said is Decision.NOTHING))
         if not any(statement.depends for one in (*policies, *limits) for statement in compile_policy(one)):
             self._decided[question] = allowed
         return allowed
@@ -532,9 +561,8 @@ class Permissions:
         """
         role = self._space.control.role(role_arn)
         direct = self._names_of(identity)
-        account = (("AWS", f"arn:aws:iam::{self._space.account}:root"),)
         known = self._context(identity, None, None)
-        if role is not None and self._trust(role, (*direct, *account), known) is Decision.ALLOW:
+        if role is not None and self._trust(role, (*direct, self._account_root()), known) is Decision.ALLOW:
             named = self._trust(role, direct, known) is Decision.ALLOW
             if named or self.allows(identity, "sts:AssumeRole", role_arn):
                 return
@@ -564,10 +592,11 @@ class Permissions:
         if by_identity is Decision.DENY:
             return "with an explicit deny in an identity-based policy"
         by_resource = Decision.NOTHING
+        if resource_policy is None:
+            resource_policy = self._policy_of(action, resource)
         if resource_policy is not None:
-            root = ("AWS", f"arn:aws:iam::{self._space.account}:root")
             by_resource = evaluate((resource_policy,), action, resource, known, self._names_of(identity))
-            if evaluate((resource_policy,), action, resource, known, (root,)) is Decision.DENY:
+            if evaluate((resource_policy,), action, resource, known, (self._account_root(),)) is Decision.DENY:
                 by_resource = Decision.DENY
             if by_resource is Decision.DENY:
                 return "with an explicit deny in a resource-based policy"
@@ -580,6 +609,17 @@ class Permissions:
         if Decision.ALLOW in (by_identity, by_resource):
             return None
         return "identity-based policy"
+
+    def _policy_of(self, action: str, resource: str | None) -> Mapping[str, Any] | None:
+        """Return the Policy of the queue that an action of SQS is about, or None."""
+        if resource is None or not action.startswith("sqs:"):
+            return None
+        queue = self._space.queues.by_arn(resource)
+        text = None if queue is None else queue.attributes.get("Policy")
+        return _parsed(text) if text else None
+
+    def _account_root(self) -> tuple[str, str]:
+        return "AWS", f"arn:aws:iam::{self._space.account}:root"
 
     def _role_of(self, identity: Identity) -> str | None:
         """Return the ARN of the role whose session an identity is, or None for a user."""
@@ -617,6 +657,21 @@ class Permissions:
                     "aws:username": identity.arn.rpartition("/")[2],
                 }
         return known | dict(extra or {})
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str) -> Mapping[str, Any]:
+    document = json.loads(text)
+    return document if isinstance(document, dict) else {}
+
+
+def _denial(identity: Identity, action: str, resource: str | None, reason: str) -> ApiError:
+    """Return the refusal in AWS's words; SQS writes its actions in small letters (row E13)."""
+    shown = action.lower() if action.startswith("sqs:") else action
+    text = f"User: {identity.arn} is not authorized to perform: {shown} on resource: {resource or '*'} " + (
+        reason if reason.startswith("with") else f"because no {reason} allows the {shown} action"
+    )
+    return ApiError("AccessDeniedException", text, 403, query_code="AccessDenied")
 
 
 def _unique_id(prefix: str) -> str:

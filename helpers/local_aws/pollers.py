@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import ApiError
 from .functions import Outcome, Throttled
 from .queues import Message, Queue, Receiver
-from .records import ENVELOPE, PAYLOAD_LIMIT, payload, record, size
+from .records import ENVELOPE, PAYLOAD_LIMIT, SEPARATOR, encoded, payload, record
 
 if TYPE_CHECKING:
     from .clock import Timer
@@ -31,25 +32,56 @@ GROWTH_PER_MINUTE = 300
 MOST_CONCURRENT = 1250
 """Concurrent invocations of a mapping (row C67)."""
 
+POLLER_CONCURRENCY = 10
+"""Concurrent invocations of one poller in provisioned mode (row C82)."""
+
+PROVISIONED_GROWTH_PER_MINUTE = 1000
+"""Concurrent invocations that a mapping in provisioned mode may add in a minute (row C83)."""
+
 POLL_SECONDS = 20.0
 """How long an idle poller's receive waits (row G15: an assumption, AWS does not say)."""
 
 QUIET_SECONDS = 60.0
 """After so long without being behind a mapping is back at its first pollers (row C68)."""
 
-_FIRST_THROTTLE_PAUSE = 0.5
-_LONGEST_THROTTLE_PAUSE = 8.0
+WINDOW_MARGIN = 30
+"""Seconds that a message stays hidden beyond window and function timeout when they exceed the queue's (row C76)."""
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 8.0
+_REST = 1.0
 
 
 @dataclass
 class Batch:
-    """Messages that go to the function together."""
+    """Messages that go to the function together.
 
+    Attributes
+    ----------
+    queue : Queue
+        Where they were received: a queue of the same name that is made later knows nothing of them.
+    give_up : float
+        When their visibility ends: what could not be invoked is tried until then (row C94).
+    waited : bool
+        Whether no poller was free for it at first.
+    rest : list of Batch
+        What the payload's limit has parted from a FIFO receive: it must not overtake this one (row C77).
+    """
+
+    queue: Queue
+    give_up: float
     messages: list[Message] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
     size: int = ENVELOPE
-    give_up: float = 0.0
-    """When their visibility ends: a throttled batch is retried until then (row C94)."""
+    waited: bool = False
+    rest: list[Batch] = field(default_factory=list)
+
+    def without(self, groups: Set[str | None]) -> bool:
+        """Drop the messages of groups that are stuck; return whether any are left."""
+        kept = [index for index, message in enumerate(self.messages) if message.group_id not in groups]
+        self.messages = [self.messages[index] for index in kept]
+        self.records = [self.records[index] for index in kept]
+        return bool(kept)
 
 
 class Pollers:
@@ -70,30 +102,41 @@ class Pollers:
         self.mapping = mapping
         self.settings = settings
         self.in_flight = 0
-        self.limit = FIRST_POLLERS
+        self.limit = self.first
         self._queue: Queue | None = None
         self._receiver: Receiver | None = None
         self._gathering: Batch | None = None
         self._window_end: Timer | None = None
         self._ready: deque[Batch] = deque()
         self._growth: Timer | None = None
+        self._growth_due = 0.0
+        self._resting: Timer | None = None
+        self._healthy = True
         self._behind_at = 0.0
+        self._trouble_at = 0.0
         self._empty_share = 0.0
         self._role = ""
 
     @property
+    def first(self) -> int:
+        """Batches at once from the start, and again after a quiet while (rows C65, C68 and C82)."""
+        if self.settings.provisioned is not None:
+            return dict(self.settings.provisioned)["MinimumPollers"] * POLLER_CONCURRENCY
+        return min(FIRST_POLLERS, self.most)
+
+    @property
     def most(self) -> int:
         """The most batches at once: the mapping's own cap, else Lambda's."""
+        if self.settings.provisioned is not None:
+            return dict(self.settings.provisioned)["MaximumPollers"] * POLLER_CONCURRENCY
         return self.settings.maximum_concurrency or MOST_CONCURRENT
 
     def apply(self, settings: Settings) -> None:
-        """Poll by other settings from now on."""
-        self.settings = settings
-        self.limit = min(max(self.limit, min(FIRST_POLLERS, self.most)), self.most)
+        """Poll by other settings from now on; what was gathered by the old ones goes to the function as it is."""
         self._leave()
-        if not self.mapping.active or not settings.window:
-            self._close_batch()
-        self.poll()
+        self.settings = settings
+        self.limit = min(max(self.limit, self.first), self.most)
+        self._close_batch()
 
     def stop(self) -> None:
         """Read no more; what is gathered already still goes to the function."""
@@ -104,14 +147,23 @@ class Pollers:
         """Stand in the queue's line if a poller is free and the role may read; the one place where reading begins."""
         if self._receiver is not None or not self.mapping.active or self._ready or self.in_flight >= self.limit:
             return
+        if self._resting is not None:
+            return
         queue = self.space.queues.by_arn(self.mapping.queue_arn)
         if queue is None or not self._may("sqs:ReceiveMessage"):
             return
         self._queue = queue
         room = self.settings.batch_size - (len(self._gathering.messages) if self._gathering else 0)
-        receiver = Receiver(min(10, room), None, self._deliver, closed=self._queue_gone)
+        receiver = Receiver(min(10, room), self._visibility(queue), self._deliver, closed=self._queue_gone)
         self._receiver = receiver
         queue.wait(receiver)
+
+    def _visibility(self, queue: Queue) -> int | None:
+        """Return for how long a receive hides its messages, None for the queue's own timeout (row C76)."""
+        if not self.settings.window:
+            return None
+        needed = self.settings.window + self.settings.version(self.space).timeout
+        return None if needed <= queue.visibility_timeout else needed + WINDOW_MARGIN
 
     def _leave(self) -> None:
         if self._receiver is not None and self._queue is not None:
@@ -120,6 +172,7 @@ class Pollers:
 
     def _queue_gone(self) -> None:
         self._receiver = None
+        self._close_batch()
 
     def _may(self, action: str) -> bool:
         """Whether the function's execution role has a right on the queue now: the pollers wear that role (row E6)."""
@@ -139,118 +192,176 @@ class Pollers:
     # Reading.
 
     def _deliver(self, messages: list[Message]) -> None:
-        self._receiver = None
+        receiver, self._receiver = self._receiver, None
         queue = self._queue
         assert queue is not None
         self._count("PolledEventCount", len(messages))
-        give_up = self.space.clock.now() + queue.visibility_timeout
-        batch = self._gathering or Batch(give_up=give_up)
+        hidden = queue.visibility_timeout
+        if receiver is not None and receiver.visibility_timeout is not None:
+            hidden = int(receiver.visibility_timeout)
+        give_up = self.space.clock.now() + hidden
+        batch = self._gathering or Batch(queue, give_up)
+        full: list[Batch] = []
         refused: list[Message] = []
         for message in messages:
             entry = record(message, queue, self.space.region, windowed=self.settings.window > 0)
             if self.settings.filters and not any(pattern.matches(entry) for pattern in self.settings.filters):
                 refused.append(message)
                 continue
-            bytes_ = size(entry)
-            if batch.messages and batch.size + bytes_ > PAYLOAD_LIMIT:
-                self._ready.append(batch)
-                batch = Batch(give_up=give_up)
+            text = encoded(entry)
+            if batch.messages and batch.size + len(text) > PAYLOAD_LIMIT:
+                full.append(batch)
+                batch = Batch(queue, give_up)
             batch.messages.append(message)
-            batch.records.append(entry)
-            batch.size += bytes_
+            batch.records.append(text)
+            batch.size += len(text) + len(SEPARATOR)
+        if full:
+            self._end_window()
         if self.settings.filters:
             self._count("FilteredOutEventCount", len(refused))
         # What no filter wants is deleted without an invocation (row C111).
-        self._delete(refused)
-        self._gathering = batch if batch.messages else None
+        if refused and not self._delete(queue, refused):
+            self._rest()
+        if full and queue.fifo:
+            full[0].rest = [*full[1:], batch]
+            self._ready.append(full[0])
+            self._gathering = None
+        else:
+            self._ready.extend(full)
+            self._gathering = batch if batch.messages else None
         if self._gathering and (not self.settings.window or len(batch.messages) >= self.settings.batch_size):
             self._close_batch()
         elif self._gathering and self._window_end is None:
             self._window_end = self.space.scheduler.after(self.settings.window, self._close_batch)
         self._invoke_ready()
 
-    def _close_batch(self) -> None:
+    def _end_window(self) -> None:
         if self._window_end is not None:
             self._window_end.cancel()
             self._window_end = None
+
+    def _close_batch(self) -> None:
+        self._end_window()
         if self._gathering is not None:
             self._ready.append(self._gathering)
             self._gathering = None
         self._invoke_ready()
 
+    def _rest(self) -> None:
+        """Read nothing for a moment: what comes back at once would be read again and again in the same instant."""
+
+        def rested() -> None:
+            self._resting = None
+            self.poll()
+
+        if self._resting is None:
+            self._resting = self.space.scheduler.after(_REST, rested)
+
     # Invoking.
 
     def _invoke_ready(self) -> None:
         while self._ready and self.in_flight < self.limit:
+            batch = self._ready.popleft()
+            if batch.waited and self.space.clock.now() >= batch.give_up:
+                continue
             self.in_flight += 1
-            self._invoke(self._ready.popleft(), _FIRST_THROTTLE_PAUSE)
-        self._grow_if_behind()
+            self._invoke(batch, _FIRST_PAUSE)
+        for batch in self._ready:
+            batch.waited = True
+        self._watch()
         self.poll()
 
     def _invoke(self, batch: Batch, pause: float) -> None:
         self._count("InvokedEventCount", len(batch.messages))
+        settings = self.settings
         try:
-            version = self.settings.version(self.space)
-            version.invoke(
+            settings.version(self.space).invoke(
                 payload(batch.records),
-                lambda outcome: self._done(batch, outcome),
+                lambda outcome: self._done(batch, outcome, settings),
                 source="event source mapping",
             )
-        except Throttled:
+        except ApiError as problem:
+            # Throttled, or the function is gone or not ready yet.
             self._count("FailedInvokeEventCount", len(batch.messages))
+            if isinstance(problem, Throttled):
+                self._in_trouble(max(self.limit - 1, min(self.limit, self.first)))
             again = self.space.clock.now() + pause
             if again < batch.give_up:
-                longer = min(pause * 2, _LONGEST_THROTTLE_PAUSE)
-                self.space.scheduler.at(again, lambda: self._invoke(batch, longer))
+                longer = min(pause * 2, _LONGEST_PAUSE)
+                self.space.scheduler.at(again, lambda: self._invoke_again(batch, longer))
             else:
-                self._freed()
-        except ApiError:
-            # The function is gone or not ready: nothing is deleted, everything returns after its visibility timeout.
-            self._count("FailedInvokeEventCount", len(batch.messages))
+                # The poller is free no earlier than the messages: they are not read again in the same instant.
+                free = max(batch.give_up, self.space.clock.now() + _FIRST_PAUSE)
+                self.space.scheduler.at(free, self._freed)
+
+    def _invoke_again(self, batch: Batch, pause: float) -> None:
+        """Try a batch again, unless its mapping has been disabled or deleted since (row C86)."""
+        if self.mapping.active:
+            self._invoke(batch, pause)
+        else:
             self._freed()
 
-    def _done(self, batch: Batch, outcome: Outcome) -> None:
-        failed = failed_messages(batch.messages, outcome, self.settings.report_batch_item_failures)
+    def _done(self, batch: Batch, outcome: Outcome, settings: Settings) -> None:
+        """Judge an invocation by the settings that it began with: a change on the way loses nothing."""
+        failed = failed_messages(batch.messages, outcome, settings.report_batch_item_failures)
         if failed:
             self._count("FailedInvokeEventCount", len(failed))
         unhappy = {message.message_id for message in failed}
-        self._delete([message for message in batch.messages if message.message_id not in unhappy])
-        if failed and not self.settings.report_batch_item_failures:
-            # Lambda polls less while a function fails (rows C95 and C96).
-            self.limit = max(1, self.limit - 1)
-        elif self.limit < min(FIRST_POLLERS, self.most):
-            self.limit += 1
+        self._delete(batch.queue, [message for message in batch.messages if message.message_id not in unhappy])
+        stuck = {message.group_id for message in failed}
+        rest = [later for later in batch.rest if later.without(stuck)]
+        if rest:
+            rest[0].rest = rest[1:]
+            rest[0].waited = True
+            self._ready.appendleft(rest[0])
+        if failed and not settings.report_batch_item_failures:
+            self._in_trouble(max(1, self.limit - 1))
+        else:
+            self._healthy = True
+            self.limit = max(self.limit, min(self.limit + 1, self.first))
         self._freed()
+
+    def _in_trouble(self, limit: int) -> None:
+        """Poll less, and do not grow until something succeeds again (rows C95 and C96)."""
+        self._healthy = False
+        self._trouble_at = self.space.clock.now()
+        self.limit = limit
 
     def _freed(self) -> None:
         self.in_flight -= 1
         self._invoke_ready()
 
-    def _delete(self, messages: list[Message]) -> None:
-        queue = self._queue
-        if not messages or queue is None:
-            return
-        if not self._may("sqs:DeleteMessage"):
-            self._count("DeletedEventCount", 0)
-            return
+    def _delete(self, queue: Queue, messages: list[Message]) -> int:
+        """Delete messages as the role may; return how many."""
+        if not messages:
+            return 0
         deleted = 0
-        for message in messages:
-            try:
-                queue.delete(message.receipt_handle)
-                deleted += 1
-            except ApiError:
-                # A FIFO handle that has expired while the function ran (row B22): the message comes again.
-                continue
+        if not queue.deleted and self._may("sqs:DeleteMessage"):
+            for message in messages:
+                try:
+                    queue.delete(message.receipt_handle)
+                    deleted += 1
+                except ApiError:
+                    # A FIFO handle that has expired while the function ran (row B22): the message comes again.
+                    continue
         self._count("DeletedEventCount", deleted)
+        return deleted
 
     # Scaling.
 
-    def _grow_if_behind(self) -> None:
-        if self._growth is not None or not self._is_behind():
+    def _watch(self) -> None:
+        """Look again in a moment while all pollers are at work: messages may come that none of them can read."""
+        if self._growth is not None or self.in_flight < self.limit:
             return
-        self._behind_at = self.space.clock.now()
-        if self.limit < self.most:
-            self._growth = self.space.scheduler.after(60 / GROWTH_PER_MINUTE, self._grow)
+        if self._is_behind():
+            self._behind_at = self.space.clock.now()
+        if self._healthy and self.limit < self.most:
+            step = 60 / (GROWTH_PER_MINUTE if self.settings.provisioned is None else PROVISIONED_GROWTH_PER_MINUTE)
+            now = self.space.clock.now()
+            # Counted from the last step, so that a slow machine does not make the growth slower.
+            due = self._growth_due + step
+            self._growth_due = due if due > now else now + step
+            self._growth = self.space.scheduler.at(self._growth_due, self._grow)
 
     def _is_behind(self) -> bool:
         if self.in_flight < self.limit:
@@ -260,25 +371,30 @@ class Pollers:
 
     def _grow(self) -> None:
         self._growth = None
-        if self._is_behind():
+        if self._healthy and self._is_behind():
             self.limit = min(self.limit + 1, self.most)
         self._invoke_ready()
 
     def each_minute(self, minute: float) -> None:
-        """Count what idle pollers asked for in the minute that has ended; shrink after a quiet while."""
-        quiet = self.space.clock.now() - self._behind_at > QUIET_SECONDS
-        if quiet and self.limit > min(FIRST_POLLERS, self.most):
-            self.limit = max(min(FIRST_POLLERS, self.most), self.in_flight)
+        """Count what idle pollers asked for in the minute that has ended; go back to the first pollers when quiet."""
+        now = self.space.clock.now()
+        if now - self._behind_at > QUIET_SECONDS and self.limit > self.first:
+            self.limit = max(self.first, self.in_flight)
+        if now - self._trouble_at > QUIET_SECONDS:
+            self._healthy = True
+            self.limit = max(self.limit, self.first)
         queue = self.space.queues.by_arn(self.mapping.queue_arn)
         if queue is None or not self.mapping.active:
             return
         self.wake()
         queue.touch()
+        if self._receiver is None:
+            return
+        self._count("PolledEventCount", 0, at=minute)
         idle = max(0, min(self.limit, FIRST_POLLERS) - self.in_flight)
         polls = idle * 60 / POLL_SECONDS + self._empty_share
         self._empty_share = polls % 1
         queue.count_empty_receives(int(polls), at=minute)
-        self._count("PolledEventCount", 0, at=minute)
 
     def _count(self, metric: str, value: int, at: float | None = None) -> None:
         if self.settings.event_count_metrics:

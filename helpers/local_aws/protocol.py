@@ -51,12 +51,18 @@ class Later:
     ----------
     abandon : callable
         Called under the lock when the client has gone away and nobody will read the answer.
+
+    Attributes
+    ----------
+    present : callable
+        Whether the client is still there; the front door sets it.
     """
 
     def __init__(self, abandon: Callable[[], None] = lambda: None) -> None:
         self._there = threading.Event()
         self._answer: dict[str, Any] | ApiError = {}
         self.abandon = abandon
+        self.present: Callable[[], bool] = lambda: True
 
     def set(self, answer: dict[str, Any] | ApiError) -> None:
         """Give the answer. The first one counts."""
@@ -87,11 +93,14 @@ class Operation:
         The IAM action, such as `sqs:SendMessage`; without it the operation asks no right, or asks on its own.
     resource : callable, optional
         `(call) -> str`, the ARN that the right is asked for; without it `*`.
+    context : callable, optional
+        `(call) -> dict`, the service's own condition keys for a policy's Condition.
     """
 
     run: Callable[[Call], dict[str, Any] | Later]
     action: str | None = None
     resource: Callable[[Call], str] | None = None
+    context: Callable[[Call], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,8 +147,8 @@ class Answer:
 class Protocol:
     """One request's protocol: how its parameters are read and its answer is written.
 
-    Use `read` to make one. It speaks JSON (SQS, CloudWatch), REST-JSON (Lambda) and the old query protocol, which
-    other SDKs and older command line tools still use.
+    Use `read` to make one. It speaks JSON (SQS, CloudWatch and its Logs), REST-JSON (Lambda) and the old query
+    protocol, which other SDKs and older command line tools still use.
     """
 
     def __init__(self, service: str, kind: str) -> None:
@@ -160,7 +169,13 @@ class Protocol:
         body, headers = written["body"], {**written["headers"], "x-amzn-RequestId": request_id}
         if self.kind == "json":
             headers["Content-Type"] = "application/x-amz-json-1.0"
-        return Answer(written["status_code"], headers, body.encode() if isinstance(body, str) else body)
+        status = written["status_code"]
+        output = self.model.output_shape
+        for name, shape in output.members.items() if output is not None and self.kind == "rest-json" else ():
+            # Such as StatusCode of Invoke, by which 202 and 204 tell the types apart.
+            if shape.serialization.get("location") == "statusCode":
+                status = members.get(name, status)
+        return Answer(status, headers, body.encode() if isinstance(body, str) else body)
 
     def error(self, problem: ApiError, request_id: str) -> Answer:
         """Write a refusal in the shape that this service and protocol use (rows A15 and E13)."""
@@ -213,7 +228,7 @@ def read(service: str, request: Request) -> Protocol:
     Parameters
     ----------
     service : str
-        `sqs`, `lambda`, `cloudwatch` or `sts`.
+        `sqs`, `lambda`, `cloudwatch`, `logs` or `sts`.
     request : Request
         The request, its signature verified.
 
@@ -357,12 +372,16 @@ _SERIALIZERS: dict[tuple[str, str], Any] = {
     ("sqs", "query"): moto_adapter.SqsQuerySerializer,
     ("cloudwatch", "json"): moto_adapter.JSONSerializer,
     ("cloudwatch", "query"): moto_adapter.QuerySerializer,
+    ("logs", "json"): moto_adapter.JSONSerializer,
     ("sts", "query"): moto_adapter.QuerySerializer,
+    ("cloudformation", "query"): moto_adapter.QuerySerializer,
     ("lambda", "rest-json"): moto_adapter.RestJSONSerializer,
 }
 _QUERY_COMPATIBLE = {"sqs", "cloudwatch"}
 _ERROR_NAMESPACES = {"sqs": "com.amazonaws.sqs", "cloudwatch": "com.amazonaws.cloudwatch"}
 _XML_NAMESPACES = {
+    "cloudformation": "http://cloudformation.amazonaws.com/doc/2010-05-15/",
+    "sns": "http://sns.amazonaws.com/doc/2010-03-31/",
     "sqs": "http://queue.amazonaws.com/doc/2012-11-05/",
     "cloudwatch": "http://monitoring.amazonaws.com/doc/2010-08-01/",
     "sts": "https://sts.amazonaws.com/doc/2011-06-15/",

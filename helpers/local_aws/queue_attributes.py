@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,13 @@ FIFO_DEFAULTS = {
     "FifoThroughputLimit": "perQueue",
 }
 
+POLICY_BYTES = 8_192
+POLICY_STATEMENTS = 20
+POLICY_PRINCIPALS = 50
+POLICY_CONDITIONS = 10
+STATEMENT_ACTIONS = 7
+"""Row A27."""
+
 READ_ONLY = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesDelayed",
@@ -58,9 +65,10 @@ KNOWN = frozenset((*SETTABLE, *READ_ONLY))
 
 _BOOLEANS = {"FifoQueue", "ContentBasedDeduplication", "SqsManagedSseEnabled"}
 _CHOICES = {"DeduplicationScope": ("messageGroup", "queue"), "FifoThroughputLimit": ("perQueue", "perMessageGroupId")}
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FIFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo")
-_QUEUE_ARN = re.compile(r"arn:aws[a-z-]*:sqs:([a-z0-9-]+):(\d{12}):([A-Za-z0-9_.-]+)")
+_QUEUE_ARN = re.compile(r"arn:aws[a-z-]*:sqs:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_.-]+)")
 
 
 @dataclass(frozen=True)
@@ -83,11 +91,14 @@ class Surroundings:
         Whether it is a FIFO queue.
     allow_policy : callable
         Takes a queue's ARN; returns None for an unknown queue, else its RedriveAllowPolicy ("" without one).
+    has_role : callable
+        Takes a role's ARN in the queue's account; returns whether there is such a role.
     """
 
     arn: str
     fifo: bool
     allow_policy: Callable[[str], str | None]
+    has_role: Callable[[str], bool]
 
     @property
     def region(self) -> str:
@@ -209,7 +220,7 @@ def _check_one(name: str, value: str, around: Surroundings) -> str:
     if value == "":
         return value
     if name == "Policy":
-        return _check_policy(value)
+        return _check_policy(value, around)
     if name == "RedrivePolicy":
         return _check_redrive(value, around)
     if name == "RedriveAllowPolicy":
@@ -219,26 +230,51 @@ def _check_one(name: str, value: str, around: Surroundings) -> str:
 
 def _check_number(name: str, value: str) -> str:
     low, high = RANGES[name]
-    try:
-        number = int(value)
-    except ValueError:
-        raise errors.invalid_attribute_value(name) from None
-    if not low <= number <= high:
+    if not _INTEGER.fullmatch(value) or not low <= int(value) <= high:
         raise errors.invalid_attribute_value(name)
-    return str(number)
+    return str(int(value))
 
 
-def _check_policy(text: str) -> str:
+def _check_policy(text: str, around: Surroundings) -> str:
     try:
         policy = json.loads(text)
         statements = policy["Statement"]
-        statements = statements if isinstance(statements, list) else [statements]
-        sound = bool(statements) and len(statements) <= 20 and all(_is_statement(one) for one in statements)
-    except (ValueError, KeyError, TypeError):
-        sound = False
-    if not sound or len(text.encode()) > 8_192:
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise errors.invalid_attribute_value("Policy") from None
+    statements = _listed(statements)
+    if not statements or not all(_is_statement(one) for one in statements):
+        raise errors.invalid_attribute_value("Policy")
+    if len(text.encode()) > POLICY_BYTES:
+        raise errors.over_limit("Submitted policy is over max allowed size.")
+    actions = max(len(_listed(one.get("Action", one.get("NotAction")))) for one in statements)
+    _check_amount(actions, STATEMENT_ACTIONS, "actions", "in a statement from")
+    principals = [principal for one in statements for principal in _principals(one)]
+    conditions = sum(len(keys) for one in statements for keys in one.get("Condition", {}).values())
+    for amount, most, what in (
+        (len(statements), POLICY_STATEMENTS, "statements"),
+        (len(principals), POLICY_PRINCIPALS, "principals"),
+        (conditions, POLICY_CONDITIONS, "conditions"),
+    ):
+        _check_amount(amount, most, what, "in")
+    roles = f"arn:aws:iam::{around.account}:role/"
+    if any(principal.startswith(roles) and not around.has_role(principal) for principal in principals):
         raise errors.invalid_attribute_value("Policy")
     return text
+
+
+def _check_amount(amount: int, most: int, what: str, where: str) -> None:
+    if amount > most:
+        raise errors.over_limit(f"{amount} {what} were found {where} the submitted policy, max allowed is {most}")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _principals(statement: Mapping[str, Any]) -> Iterator[str]:
+    named = statement.get("Principal", statement.get("NotPrincipal"))
+    for values in named.values() if isinstance(named, dict) else (named,):
+        yield from map(str, _listed(values))
 
 
 def _is_statement(statement: Any) -> bool:
@@ -247,6 +283,8 @@ def _is_statement(statement: Any) -> bool:
         and statement.get("Effect") in ("Allow", "Deny")
         and bool(statement.keys() & {"Principal", "NotPrincipal"})
         and bool(statement.keys() & {"Action", "NotAction"})
+        and isinstance(statement.get("Condition", {}), dict)
+        and all(isinstance(keys, dict) for keys in statement.get("Condition", {}).values())
     )
 
 
@@ -264,10 +302,7 @@ def _check_redrive(text: str, around: Surroundings) -> str:
         if key not in ("deadLetterTargetArn", "maxReceiveCount"):
             raise refuse(f"Redrive policy contains unknown attribute: {key}.")
     count = policy["maxReceiveCount"]
-    try:
-        number = int(count) if isinstance(count, str) else count
-    except ValueError:
-        number = None
+    number = int(count) if isinstance(count, str) and _INTEGER.fullmatch(count) else count
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 1_000:
         raise refuse(f"Invalid value for maxReceiveCount: {count}, valid values are from 1 to 1000 both inclusive.")
     target = str(policy["deadLetterTargetArn"])
@@ -322,6 +357,6 @@ def _check_redrive_allow(text: str) -> str:
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -13,7 +13,18 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from . import sqs_errors as errors
-from .messages import DELAYED, GONE, IN_FLIGHT, VISIBLE, Draft, Message, Sent, StoredMessage, next_sequence_number
+from .messages import (
+    DELAYED,
+    GONE,
+    IN_FLIGHT,
+    VISIBLE,
+    Draft,
+    Message,
+    Sent,
+    StoredMessage,
+    md5_of_attributes,
+    next_sequence_number,
+)
 from .queue_store import Queue, Receiver
 
 if TYPE_CHECKING:
@@ -64,7 +75,9 @@ class FifoQueue(Queue):
         key = (draft.group_id if per_group else None, identifier)
         first = self._known.get(key)
         if first is not None:
-            return first._replace(md5_of_body=draft.md5, deduplicated=True)
+            # The digests are of what was sent now: an SDK compares them.
+            digest = md5_of_attributes(draft.attributes)
+            return first._replace(md5_of_body=draft.md5, md5_of_message_attributes=digest, deduplicated=True)
         message = StoredMessage(draft, sender_id, now)
         message.deduplication_id = identifier
         message.sequence_number = next_sequence_number()

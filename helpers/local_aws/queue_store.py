@@ -33,6 +33,10 @@ _NEVER = math.inf
 _SLACK = 1024
 
 
+def _always() -> bool:
+    return True
+
+
 class Receiver:
     """One who stands in a queue's line for messages.
 
@@ -49,9 +53,14 @@ class Receiver:
         Called under the lock when the queue is deleted while the receiver stands in line.
     attempt_id : str, optional
         ReceiveRequestAttemptId (FIFO only, row B24).
+
+    Attributes
+    ----------
+    present : callable
+        Asked under the lock before messages are taken; who has gone away leaves the line without any.
     """
 
-    __slots__ = ("attempt_id", "closed", "deliver", "max_number", "visibility_timeout")
+    __slots__ = ("attempt_id", "closed", "deliver", "max_number", "present", "visibility_timeout")
 
     def __init__(
         self,
@@ -66,6 +75,7 @@ class Receiver:
         self.deliver = deliver
         self.closed = closed
         self.attempt_id = attempt_id
+        self.present: Callable[[], bool] = _always
 
 
 class Queue(ABC):
@@ -269,6 +279,9 @@ class Queue(ABC):
         try:
             while self._line and self._has_visible() and not self.at_in_flight_limit:
                 receiver = next(iter(self._line))
+                if not receiver.present():
+                    del self._line[receiver]
+                    continue
                 taken = self._take_for(receiver.max_number, receiver.visibility_timeout, receiver.attempt_id)
                 if taken:
                     del self._line[receiver]

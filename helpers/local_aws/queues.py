@@ -153,7 +153,10 @@ class Queues:
             queue = self.by_arn(target)
             return None if queue is None else queue.attributes.get("RedriveAllowPolicy", "")
 
-        return queue_attributes.Surroundings(arn, fifo, allow_policy)
+        def has_role(role_arn: str) -> bool:
+            return self.space.control.role(role_arn) is not None
+
+        return queue_attributes.Surroundings(arn, fifo, allow_policy, has_role)
 
     def _minute(self, minute: float) -> None:
         for queue in self._queues.values():

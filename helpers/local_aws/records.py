@@ -12,6 +12,7 @@ PAYLOAD_LIMIT = 6 * 2**20
 """Bytes of one invocation's payload, the records' metadata included (rows C69 and C74)."""
 
 ENVELOPE = len('{"Records": []}')
+SEPARATOR = b", "
 
 
 def record(message: Message, queue: Queue, region: str, *, windowed: bool) -> dict[str, Any]:
@@ -63,11 +64,11 @@ def _attribute(value: dict[str, Any], *, windowed: bool) -> dict[str, Any]:
     return {**result, "stringListValues": [], "binaryListValues": [], "dataType": value["DataType"]}
 
 
-def size(record_: dict[str, Any]) -> int:
-    """Return the bytes that a record takes in the payload, its separator included."""
-    return len(json.dumps(record_, ensure_ascii=False).encode()) + 2
+def encoded(record_: dict[str, Any]) -> bytes:
+    """Return a record as it stands in the payload."""
+    return json.dumps(record_, ensure_ascii=False).encode()
 
 
-def payload(records: list[dict[str, Any]]) -> bytes:
-    """Return the event as the function gets it."""
-    return json.dumps({"Records": records}, ensure_ascii=False).encode()
+def payload(records: list[bytes]) -> bytes:
+    """Return the event as the function gets it, of encoded records."""
+    return b'{"Records": [' + SEPARATOR.join(records) + b"]}"

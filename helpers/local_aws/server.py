@@ -173,8 +173,8 @@ class Server:
     def close(self) -> None:
         """End the server, every handler's process and the server's files."""
         state.remove(self.info)
-        with self.space.scheduler.lock:
-            self.space.close()
+        # Without the lock: the ends of the handlers' processes are taken in under it.
+        self.space.close()
         self._http.interrupt = None
         self._http.ready = False
         shutil.rmtree(self.space.workdir, ignore_errors=True)

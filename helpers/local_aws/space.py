@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 from .clock import Clock, Scheduler
 
 if TYPE_CHECKING:
+    from .alarms import Alarms
     from .functions import Functions
     from .logs import Logs
+    from .logs_queries import Queries
     from .mappings import Mappings
     from .metrics_store import Metrics
     from .moto_adapter import ControlPlane
+    from .notifications import Notifications
     from .permissions import Permissions
     from .queues import Queues
+    from .stacks import Stacks
 
 
 @dataclass(frozen=True)
@@ -78,27 +82,39 @@ class Space:
     functions: Functions = field(init=False)
     mappings: Mappings = field(init=False)
     metrics: Metrics = field(init=False)
+    alarms: Alarms = field(init=False)
     logs: Logs = field(init=False)
+    queries: Queries = field(init=False)
     permissions: Permissions = field(init=False)
     control: ControlPlane = field(init=False)
+    notifications: Notifications = field(init=False)
+    stacks: Stacks = field(init=False)
 
     def __post_init__(self) -> None:
+        from .alarms import Alarms
         from .functions import Functions
         from .logs import Logs
+        from .logs_queries import Queries
         from .mappings import Mappings
         from .metrics_store import Metrics
         from .moto_adapter import ControlPlane
+        from .notifications import Notifications
         from .permissions import Permissions
         from .queues import Queues
+        from .stacks import Stacks
 
         self.scheduler = Scheduler(self.clock)
         self.control = ControlPlane(self)
         self.permissions = Permissions(self)
         self.metrics = Metrics(self)
         self.logs = Logs(self)
+        self.queries = Queries()
         self.queues = Queues(self)
         self.functions = Functions(self)
         self.mappings = Mappings(self)
+        self.notifications = Notifications(self)
+        self.stacks = Stacks(self)
+        self.alarms = Alarms(self)  # The last: a minute's metrics are complete when its alarms are evaluated.
 
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of `resource` in this account and Region."""

@@ -21,6 +21,7 @@ BATCH_BYTES = 1_048_576
 """Rows A39 and A42."""
 
 _BATCH_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _PAGE = 1_000
 _ACTIONS = {
     "*",
@@ -168,8 +169,12 @@ def _add_permission(call: Call) -> dict[str, Any]:
     if not _BATCH_ID.fullmatch(label):
         reason = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
         raise errors.invalid_value(label, "Label", reason)
-    if len(actions) > 7:
-        raise errors.over_limit(f"{len(actions)} Actions were found, maximum allowed is 7.")
+    if not all(_ACCOUNT.fullmatch(account) for account in accounts):
+        raise errors.invalid_value(f"[{', '.join(accounts)}]", "PrincipalId", "Unable to verify.")
+    if len(actions) > queue_attributes.STATEMENT_ACTIONS:
+        raise errors.over_limit(
+            f"{len(actions)} Actions were found, maximum allowed is {queue_attributes.STATEMENT_ACTIONS}."
+        )
     for action in actions:
         if action not in _ACTIONS:
             reason = "Only the queue owner is allowed to invoke this action."
@@ -347,6 +352,7 @@ def _long_poll(call: Call, queue: Queue, receiver: Receiver, seconds: int) -> di
     receiver.deliver = deliver
     receiver.closed = closed
     later = Later(abandon)
+    receiver.present = lambda: later.present()
     timer = call.space.scheduler.after(seconds, expire)
     queue.wait(receiver)
     return later if answered is None else answered

@@ -24,6 +24,9 @@ def assume_role(call: Call) -> dict[str, Any]:
             f"1 validation error detected: Value '{duration}' at 'durationSeconds' failed to satisfy constraint: "
             "Member must have value between 900 and 43200",
         )
+    if params.get("Policy") or params.get("PolicyArns"):
+        text = "The local AWS does not offer session policies: give the role itself no more than the session may do."
+        raise ApiError("NotImplemented", text, 501)
     space.permissions.check_assume_role(call.identity, params["RoleArn"])
     session = space.control.assume_role(params["RoleArn"], params["RoleSessionName"], duration)
     return {
