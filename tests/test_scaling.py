@@ -300,12 +300,13 @@ def test_provisioned_pollers_begin_wider_and_grow_faster() -> None:
 
 @pytest.mark.behaviour("C81", "C94")
 def test_a_throttled_mapping_reads_on_and_hardly_grows() -> None:
+    # A minute of unchecked growth would be 300; where between five and thirty it swings, AWS does not say.
     stage = Stage(1, batch_size=1)
     stage.concurrency = 2
     stage.send(300)
     for _ in range(20):
         stage.advance(3)
-        assert stage.running <= 2 < 5 <= stage.queue.in_flight <= 12
+        assert stage.running <= 2 < 5 <= stage.queue.in_flight <= 30
     assert stage.queue.held < 240
 
 
