@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import facts, messages, metrics, plots, resources
+    from . import facts, messages, metrics, pictures, plots, recorder, resources
     from .errors import LabError
     from .lab import Lab, connect
 
-__all__ = ["Lab", "LabError", "connect", "facts", "messages", "metrics", "plots", "resources"]
+__all__ = ["Lab", "LabError", "connect", "facts", "messages", "metrics", "pictures", "plots", "recorder", "resources"]
 
 _HOMES = {"Lab": "lab", "LabError": "errors", "connect": "lab"}
 

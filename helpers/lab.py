@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import checks, guard
@@ -15,9 +16,13 @@ from .names import TAG, full_name, notebook_number, prefix_for, space_name
 from .progress import Progress
 
 if TYPE_CHECKING:
+    import pandas
+
     from .catch_up import Pipeline
+    from .clouds import Witness
     from .ledger import Behaviour
     from .predictions import Shown
+    from .recorder import Recorder
 
 T = TypeVar("T")
 
@@ -74,6 +79,7 @@ class Lab:
         self.region = cloud.region
         self.space = space
         self.prefix = prefix
+        self._recorder: Recorder | None = None
 
     def client(self, service: str) -> Any:
         """Return the plain boto3 client of a service.
@@ -100,6 +106,7 @@ class Lab:
                     f"AWS has no service {service!r}.", "", "sqs, lambda, iam, logs and cloudwatch are some."
                 ) from None
             guard.install(client, self.prefix)
+            self._witness.watch(service, client)
             if service == "sqs":
                 client.meta.events.register("needs-retry.sqs.CreateQueue", self._wait_for_name)
             self._clients[service] = client
@@ -370,6 +377,30 @@ class Lab:
 
         return catch_up(self, self._this_notebook(notebook, "lab.catch_up"))
 
+    def recorder(
+        self, *, queue: str | None = None, function: str | None = None, since: datetime | None = None
+    ) -> pandas.DataFrame:
+        """Return what the flight recorder has: every message's life as rows, in the order of time.
+
+        Parameters
+        ----------
+        queue, function : str, optional
+            Only what concerns this one; a name with or without the prefix, a URL or an ARN.
+        since : datetime, optional
+            Only what happened from then on, such as an earlier `lab.now()`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns time (UTC), event, message, queue, receive_count, group, request, environment, function, outcome;
+            the same on both clouds.
+        """
+        if self._recorder is None:
+            from .recorder import Recorder
+
+            self._recorder = Recorder(self._witness, self.name)
+        return self._recorder.log(queue=queue, function=function, since=since)
+
     def fidelity(self, behaviour: str) -> Behaviour:
         """Return a row of the behaviours ledger: what AWS does, and how it stands on the local AWS.
 
@@ -408,6 +439,10 @@ class Lab:
         if number is None:
             raise LabError("It is not known which notebook this is.", "", f"Write its two digits: {call}('05').")
         return number
+
+    @cached_property
+    def _witness(self) -> Witness:
+        return self._cloud.source(self.client, self.prefix)
 
     def _wait_for_name(self, response: Any, attempts: int, **_: Any) -> float | None:
         """Let a queue be made again under the name of one that was deleted within the last minute (row A11)."""

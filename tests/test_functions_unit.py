@@ -20,7 +20,7 @@ from typing import Any, cast
 import psutil
 import pytest
 
-from helpers.local_aws import environments, functions
+from helpers.local_aws import environment, environments, functions
 from helpers.local_aws.clock import Clock, Scheduler
 from helpers.local_aws.errors import ApiError
 from helpers.local_aws.functions import Functions, Outcome, Throttled
@@ -55,6 +55,7 @@ class FakeSpace:
             put_log_events=lambda group, stream, events: self.written[group, stream].extend(events),
         )
         self.metrics = SimpleNamespace(add=lambda *sample: None)
+        self.events = SimpleNamespace(publish=lambda *_, **__: None)
         self.logs = Logs(cast(Space, self))
         self.functions = Functions(cast(Space, self))
 
@@ -290,7 +291,7 @@ def test_done_is_called_under_the_lock_and_may_invoke_again(lab: Lab) -> None:
 def test_an_init_that_takes_too_long_is_repeated_under_the_functions_timeout(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environments, "INIT_LIMIT", 0.4)
+    monkeypatch.setattr(environment, "INIT_LIMIT", 0.4)
     lab.create("import time\ntime.sleep(0.7)\ndef handler(event, context): return 'late'", Timeout=3)
     assert lab.invoke() == "late"
     log = lab.log()

@@ -61,6 +61,12 @@ class _Pretended:
         self.time = max(self.time, min(to, self.time + 1000))
         return self.time >= to
 
+    def source(self, client: Any, prefix: str) -> Any:
+        return self
+
+    def watch(self, service: str, client: Any) -> None:
+        pass
+
     def pauses(self) -> Iterator[float]:
         yield 0.0
         while True:

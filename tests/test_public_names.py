@@ -17,7 +17,9 @@ def test_the_package_offers_these_names_and_no_others() -> None:
         "facts",
         "messages",
         "metrics",
+        "pictures",
         "plots",
+        "recorder",
         "resources",
     ]
     assert all(getattr(helpers, name) is not None for name in helpers.__all__)
@@ -38,6 +40,7 @@ def test_a_lab_offers_these_names_and_no_others() -> None:
         "predict",
         "predictions",
         "recall",
+        "recorder",
         "reveal",
         "wait",
         "wait_until",

@@ -35,6 +35,7 @@ class Sqs:
             clock=self.clock,
             scheduler=self.scheduler,
             metrics=SimpleNamespace(add=ignore, each_minute=ignore),
+            events=SimpleNamespace(publish=ignore),
             permissions=SimpleNamespace(check=lambda identity, action, resource: None),
             arn=lambda service, resource: f"arn:aws:{service}:us-east-1:{ACCOUNT}:{resource}",
         )

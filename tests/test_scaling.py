@@ -205,6 +205,7 @@ class Stage:
             clock=self.clock,
             scheduler=self.scheduler,
             metrics=SimpleNamespace(add=lambda *_, **__: None, each_minute=self.minutes.append),
+            events=SimpleNamespace(publish=lambda *_, **__: None),
             permissions=SimpleNamespace(role_allows=lambda *_: True),
             functions=SimpleNamespace(resolve=lambda _: self),
             arn=lambda service, resource: f"arn:aws:{service}:us-east-1:111122223333:{resource}",

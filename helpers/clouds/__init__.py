@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..errors import LabError
+
+
+class Witness(Protocol):
+    """Where the flight recorder's rows come from."""
+
+    def watch(self, service: str, client: Any) -> None:
+        """Note what a client of the lab does from now on, where rows are made of that."""
+
+    def events(self, after: int, limit: int) -> dict[str, Any]:
+        """Return rows after a number, as `recorder.Source` says."""
 
 
 class Cloud(Protocol):
@@ -43,6 +53,17 @@ class Cloud(Protocol):
 
     def pauses(self) -> Iterator[float]:
         """Return the seconds to let pass between two looks at something that is awaited, without end."""
+
+    def source(self, client: Callable[[str], Any], prefix: str) -> Witness:
+        """Return where the flight recorder's rows come from.
+
+        Parameters
+        ----------
+        client : callable
+            Returns the lab's client of a service.
+        prefix : str
+            What the lab's names begin with.
+        """
 
 
 def choose(

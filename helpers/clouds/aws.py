@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
+
+if TYPE_CHECKING:
+    from ..recorder_aws import Account
 
 ACCOUNT_VARIABLE = "LAB_AWS_ACCOUNT"
 
@@ -45,6 +48,12 @@ class AwsCloud:
         """Sleep until `to`, for at most `patience` seconds; return whether it was reached."""
         time.sleep(max(0.0, min(patience, to - time.time())))
         return time.time() >= to
+
+    def source(self, client: Callable[[str], Any], prefix: str) -> Account:
+        """Return the recorder that puts rows together from the lab's own calls and the functions' logs."""
+        from ..recorder_aws import Account
+
+        return Account(client, prefix)
 
     def pauses(self) -> Iterator[float]:
         """Return 1, 2, 3, 4, 5, 5, … seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import LabError
@@ -69,6 +69,17 @@ class LocalCloud:
     def pauses(self) -> Iterator[float]:
         """Return 0, which lets running handlers end, then 1, 1, 2, 4, … 60, 60, … seconds."""
         return itertools.chain((0.0, 1.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0), itertools.repeat(60.0))
+
+    def source(self, client: Callable[[str], Any], prefix: str) -> LocalCloud:
+        """Return this cloud: its server knows all that happens in it."""
+        return self
+
+    def watch(self, service: str, client: Any) -> None:
+        """Do nothing: the server itself notes what clients do."""
+
+    def events(self, after: int, limit: int) -> dict[str, Any]:
+        """Return the event feed's rows after a number, as `GET /_local/events` does."""
+        return self._call("GET", f"/_local/events?after={after}&limit={limit}")
 
     def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float = 60

@@ -19,21 +19,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
-from . import (
-    alarms_api,
-    control_resources,
-    function_policies,
-    lab_api,
-    lambda_api,
-    logs_api,
-    mappings_api,
-    metrics_api,
-    protocol,
-    signature,
-    sqs_api,
-    stacks_api,
-    sts_api,
-)
+from . import lab_api, logs_api, protocol, services, signature, stacks_api, sts_api
 from .errors import ApiError
 from .protocol import Answer, Call, Later, Operation, Protocol, Request
 from .space import Identity, Space
@@ -41,10 +27,8 @@ from .space import Identity, Space
 log = logging.getLogger(__name__)
 
 OWN: dict[str, dict[str, Operation]] = {
-    "sqs": sqs_api.OPERATIONS,
-    "lambda": {**lambda_api.OPERATIONS, **mappings_api.OPERATIONS, **function_policies.OPERATIONS},
+    **services.OPERATIONS,
     "cloudformation": stacks_api.OPERATIONS,
-    "cloudwatch": {**metrics_api.OPERATIONS, **alarms_api.OPERATIONS},
     "logs": logs_api.OPERATIONS,
     "sts": sts_api.OPERATIONS,
 }
@@ -160,11 +144,7 @@ class FrontDoor:
 
     def _perform(self, operation: Operation, call: Call, environ: dict[str, Any]) -> dict[str, Any]:
         with self.space.scheduler.lock:
-            if operation.action is not None:
-                resource = operation.resource(call) if operation.resource else "*"
-                context = operation.context(call) if operation.context else None
-                self.space.permissions.check(call.identity, operation.action, resource, context)
-            outcome = operation.run(call)
+            outcome = services.run(operation, call)
             if isinstance(outcome, Later):
                 outcome.present = lambda: not _gone(environ)
             if call.operation in _CONCERNS_POLLERS:
@@ -188,18 +168,8 @@ class FrontDoor:
         return name not in OWN[service]
 
     def _control_plane(self, service: str, request: Request, identity: Identity) -> Answer:
-        space = self.space
-        with space.scheduler.lock:
-            if not identity.owner:
-                action, about = control_resources.asked(space, identity, service, request)
-                space.permissions.check_any(identity, action, about or (None,))
-            if service == "logs":
-                space.logs.flush()
-            rights = space.control.generation
-            url = f"{space.url}{request.target}"
-            status, headers, body = space.control.handle(service, request.method, url, request.headers, request.body)
-            if space.control.generation != rights:
-                space.mappings.wake()
+        with self.space.scheduler.lock:
+            status, headers, body = services.ask_control_plane(self.space, identity, service, request)
         return Answer(status, dict(headers), body)
 
     def _lab(self, request: Request, identity: Identity) -> Answer:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .environments import Environments, Invocation, Recipe, Result
+from .environments import Environments
 from .errors import ApiError
 from .function_code import Code, unpack
+from .invocations import Invocation, Recipe, Result
 
 if TYPE_CHECKING:
     from .space import Space
@@ -76,6 +77,7 @@ class Outcome:
     log_tail: bytes
     request_id: str
     version: str
+    environment: str = ""
 
 
 @dataclass(frozen=True)
@@ -362,17 +364,35 @@ class FunctionVersion:
         """
         self.check_invocable()
         functions = self.function.owner
-        functions.take_concurrency(self)
+        # Of a batch the pollers tell, message by message.
+        tell = None if source == "event source mapping" else functions.space.events.publish
+        try:
+            functions.take_concurrency(self)
+        except Throttled:
+            if tell is not None:
+                tell("throttled", request=request_id, function=self.name)
+            raise
         started = functions.space.clock.now()
         request_id = request_id or str(uuid.uuid4())
+        if tell is not None:
+            tell("invoked", request=request_id, function=self.name, at=started)
         running, everywhere, unreserved = self.function.running, functions.running, functions.unreserved_running
 
         def finish(result: Result) -> None:
             functions.give_back(self.function)
             functions.count(self, started, result, running, everywhere, unreserved)
             error = "Unhandled" if result.failed else None
+            outcome = Outcome(result.payload, error, result.log_tail, request_id, self.version, result.environment)
+            if tell is not None:
+                tell(
+                    "failed" if error else "succeeded",
+                    request=request_id,
+                    environment=result.environment,
+                    function=self.name,
+                    outcome=error_type(outcome) if error else None,
+                )
             try:
-                done(Outcome(result.payload, error, result.log_tail, request_id, self.version))
+                done(outcome)
             finally:
                 functions.space.scheduler.release()
 
@@ -646,6 +666,14 @@ class Functions:
     def _not_found(self, name: str, qualifier: str | None) -> ApiError:
         arn = self.arn(name, qualifier)
         return ApiError("ResourceNotFoundException", f"Function not found: {arn}", 404, Type="User")
+
+
+def error_type(outcome: Outcome) -> str:
+    """Return the errorType of a failed invocation, `Unhandled` when its payload names none."""
+    try:
+        return str(json.loads(outcome.payload)["errorType"])
+    except (ValueError, KeyError, TypeError):
+        return "Unhandled"
 
 
 def error_payload(error_type: str, message: str) -> bytes:

@@ -6,22 +6,18 @@ nothing is skipped in silence.
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, NoReturn
+
+from . import insights_terms as terms
+from .insights_rows import LogEvent, Row, Value, shown
+from .insights_terms import Compiled, Step
 
 COMMANDS = ("fields", "display", "filter", "parse", "stats", "sort", "limit", "dedup")
 AGGREGATES = ("count", "count_distinct", "sum", "avg", "min", "max", "pct")
 MOST_ROWS = 10_000
-_MOST_JSON_FIELDS = 200
-
-Value = str | float | bool | None
 
 
 class QueryError(Exception):
@@ -41,22 +37,6 @@ class QueryError(Exception):
         self.end = end
 
 
-class Moment(float):
-    """Epoch milliseconds that are shown as a date."""
-
-
-@dataclass(frozen=True)
-class LogEvent:
-    """One event as CloudWatch Logs keeps it; times in epoch milliseconds."""
-
-    timestamp: int
-    ingested: int
-    group: str
-    stream: str
-    event_id: str
-    message: str
-
-
 @dataclass(frozen=True)
 class Result:
     """What a query brings.
@@ -71,134 +51,6 @@ class Result:
 
     rows: list[list[tuple[str, str]]]
     matched: int
-
-
-# Rows and what is discovered in them
-
-
-class Row:
-    """An event, or a line of statistics; fields are looked for only when they are asked for."""
-
-    def __init__(self, account: str, event: LogEvent | None, known: dict[str, Value] | None = None) -> None:
-        self._account = account
-        self.event = event
-        self.known: dict[str, Value] = known if known is not None else {}
-
-    def get(self, name: str) -> Value:
-        """Return a field's value, None when there is none."""
-        if name in self.known:
-            return self.known[name]
-        event = self.event
-        if event is None:
-            return None
-        if name == "@message":
-            return event.message
-        if name == "@timestamp":
-            return Moment(event.timestamp)
-        if name == "@ingestionTime":
-            return Moment(event.ingested)
-        if name == "@logStream":
-            return event.stream
-        if name == "@log":
-            return f"{self._account}:{event.group}"
-        if name == "@ptr":
-            return b64encode(f"{event.group}|{event.stream}|{event.event_id}".encode()).decode()
-        return (self._platform if name.startswith("@") else self._json).get(name)
-
-    @cached_property
-    def _platform(self) -> dict[str, Value]:
-        assert self.event is not None
-        return _platform_fields(self.event.message)
-
-    @cached_property
-    def _json(self) -> dict[str, Value]:
-        assert self.event is not None
-        of_lambda = self.event.group.startswith("/aws/lambda/")
-        return _json_fields(self.event.message, anywhere=of_lambda)
-
-
-_PLATFORM_LINE = re.compile(r"(START|END|REPORT) RequestId: ([0-9a-f-]{36})")
-_LOGGED_ID = re.compile(r"(?:^|\t)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\t")
-_FIGURES = {
-    "@duration": re.compile(r"\tDuration: ([\d.]+) ms"),
-    "@billedDuration": re.compile(r"\tBilled Duration: ([\d.]+) ms"),
-    "@memorySize": re.compile(r"\tMemory Size: (\d+) MB"),
-    "@maxMemoryUsed": re.compile(r"\tMax Memory Used: (\d+) MB"),
-    "@initDuration": re.compile(r"\tInit Duration: ([\d.]+) ms"),
-}
-_MEGABYTE = 1_000_000
-
-
-def _platform_fields(message: str) -> dict[str, Value]:
-    """Return what is discovered in Lambda's lines; memory is in bytes."""
-    line = _PLATFORM_LINE.match(message)
-    if line is None:
-        logged = _LOGGED_ID.search(message[:200])
-        return {"@requestId": logged[1]} if logged else {}
-    found: dict[str, Value] = {"@type": line[1], "@requestId": line[2]}
-    if line[1] == "REPORT":
-        for name, pattern in _FIGURES.items():
-            if (figure := pattern.search(message)) is not None:
-                number = float(figure[1])
-                found[name] = number * _MEGABYTE if "emory" in name else number
-    return found
-
-
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
-
-
-def _json_fields(message: str, anywhere: bool) -> dict[str, Value]:
-    """Return the fields of a line that is JSON, or of the first JSON in a line of Lambda's."""
-    start = message.find("{")
-    if start < 0 or (not anywhere and message[:start].strip()):
-        return {}
-    try:
-        document, end = _DECODER.raw_decode(message, start)
-    except (ValueError, RecursionError):
-        return {}
-    if not anywhere and message[end:].strip():
-        return {}
-    found: dict[str, Value] = {}
-    _flatten(document, "", found)
-    return found
-
-
-def _flatten(value: Any, name: str, found: dict[str, Value]) -> None:
-    if len(found) >= _MOST_JSON_FIELDS:
-        return
-    if isinstance(value, dict | list):
-        items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            _flatten(item, f"{name}.{key}" if name else str(key), found)
-    elif isinstance(value, bool):
-        found[name] = "true" if value else "false"
-    elif value is not None:
-        found[name] = value
-
-
-def number(value: Value) -> float | None:
-    """Return a value as a number, or None when it is none."""
-    if isinstance(value, float | int):
-        return float(value)
-    if value is None or "_" in value:
-        return None
-    try:
-        made = float(value)
-    except ValueError:
-        return None
-    return made if math.isfinite(made) else None
-
-
-def shown(value: Value) -> str:
-    """Write a value as GetQueryResults does."""
-    if isinstance(value, Moment):
-        moment = datetime.fromtimestamp(value / 1000, UTC)
-        return f"{moment:%Y-%m-%d %H:%M:%S}.{int(value) % 1000:03d}"
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, float | int):
-        return str(int(value)) if value == int(value) else f"{value:.4f}".rstrip("0").rstrip(".")
-    return str(value)
 
 
 # The text of a query
@@ -255,9 +107,6 @@ def _tokens(text: str) -> list[Token]:
 
 
 # Compiling
-
-Compiled = Callable[[Row], Value]
-Step = Callable[[list[Row]], list[Row]]
 
 
 class Query:
@@ -353,7 +202,7 @@ class Query:
         token = token or self._peek()
         raise QueryError(
             f"The local AWS cannot run this query: {why}; it offers the commands {', '.join(COMMANDS)}, the functions "
-            f"{', '.join(AGGREGATES)} in stats, bin, {', '.join(_FUNCTIONS)}, and the operators "
+            f"{', '.join(AGGREGATES)} in stats, bin, {', '.join(terms.FUNCTIONS)}, and the operators "
             "= != < <= > >= like in and or not + - * / % ^.",
             token.start,
             max(token.end, token.start + 1),
@@ -377,19 +226,19 @@ class Query:
     def _fields(self) -> Step:
         made = self._list(self._named)
         self._columns += [name for name, _ in made]
-        return _computing(made)
+        return terms.computing(made)
 
     def _display(self) -> Step:
         made = self._list(self._named)
         self._displayed = [name for name, _ in made]
-        return _computing(made)
+        return terms.computing(made)
 
     def _filter(self) -> Step:
         condition = self._expression()
-        return lambda rows: [row for row in rows if _true(condition(row))]
+        return lambda rows: [row for row in rows if terms.true(condition(row))]
 
     def _parse(self) -> Step:
-        source: Compiled = _field("@message")
+        source: Compiled = terms.field("@message")
         if self._peek().kind in ("name", "quoted"):
             source = self._primary()
         token = self._next()
@@ -401,7 +250,7 @@ class Query:
             if self._take("as"):
                 names = self._list(self._name)
         elif token.kind == "string":
-            pattern = _glob(_unquoted(token.text))
+            pattern = terms.glob(terms.unquoted(token.text))
             self._expect("as")
             names = self._list(self._name)
         else:
@@ -446,7 +295,7 @@ class Query:
             for values, members in groups.items():
                 line = Row("", None, dict(zip([name for name, _ in keys], values, strict=True)))
                 for number_, (function, argument, percent) in enumerate(aggregates):
-                    line.known[f"\0{number_}"] = _aggregate(function, argument, percent, members)
+                    line.known[f"\0{number_}"] = terms.aggregate(function, argument, percent, members)
                 for name, value in aliases:
                     line.known[name] = value(line)
                 made.append(line)
@@ -460,7 +309,7 @@ class Query:
         def step(rows: list[Row]) -> list[Row]:
             for value, descending in reversed(keys):
                 there = [row for row in rows if value(row) is not None]
-                there.sort(key=lambda row, value=value: _order(value(row)), reverse=descending)  # type: ignore[misc]
+                there.sort(key=lambda row, value=value: terms.order(value(row)), reverse=descending)  # type: ignore[misc]
                 rows = there + [row for row in rows if value(row) is None]
             return rows
 
@@ -481,7 +330,7 @@ class Query:
         return lambda rows: rows[:most]
 
     def _dedup(self) -> Step:
-        keys = [_field(name) for name in self._list(self._name)]
+        keys = [terms.field(name) for name in self._list(self._name)]
 
         def step(rows: list[Row]) -> list[Row]:
             seen: set[tuple[Value, ...]] = set()
@@ -518,19 +367,19 @@ class Query:
     def _expression(self) -> Compiled:
         value = self._and()
         while self._take("or"):
-            value = _either(value, self._and())
+            value = terms.either(value, self._and())
         return value
 
     def _and(self) -> Compiled:
         value = self._not()
         while self._take("and"):
-            value = _both(value, self._not())
+            value = terms.both(value, self._not())
         return value
 
     def _not(self) -> Compiled:
         if self._take("not"):
             value = self._not()
-            return lambda row: not _true(value(row))
+            return lambda row: not terms.true(value(row))
         return self._comparison()
 
     def _comparison(self) -> Compiled:
@@ -543,11 +392,11 @@ class Query:
             self._expect("[")
             values = self._list(self._sum)
             self._expect("]")
-            test = _one_of(left, values)
+            test = terms.one_of(left, values)
         else:
-            for sign, compare in _COMPARISONS.items():
+            for sign, compare in terms.COMPARISONS.items():
                 if self._take(sign):
-                    return _compared(compare, left, self._sum())
+                    return terms.compared(compare, left, self._sum())
         if test is None:
             return left
         found = test
@@ -560,28 +409,28 @@ class Query:
             return lambda row: (value := left(row)) is not None and pattern.search(shown(value)) is not None
         if token.kind != "string":
             self._refuse(f"like needs a text in quotes or a regular expression, not {token.text or _END!r}", token)
-        part = _unquoted(token.text)
+        part = terms.unquoted(token.text)
         return lambda row: (value := left(row)) is not None and part in shown(value)
 
     def _sum(self) -> Compiled:
         value = self._product()
         while self._is("+") or self._is("-"):
-            value = _arithmetic(self._next().text, value, self._product())
+            value = terms.arithmetic(self._next().text, value, self._product())
         return value
 
     def _product(self) -> Compiled:
         value = self._power()
         while self._is("*") or self._is("/") or self._is("%"):
-            value = _arithmetic(self._next().text, value, self._power())
+            value = terms.arithmetic(self._next().text, value, self._power())
         return value
 
     def _power(self) -> Compiled:
         value = self._unary()
-        return _arithmetic("^", value, self._power()) if self._take("^") else value
+        return terms.arithmetic("^", value, self._power()) if self._take("^") else value
 
     def _unary(self) -> Compiled:
         if self._take("-"):
-            return _arithmetic("-", lambda row: 0.0, self._unary())
+            return terms.arithmetic("-", lambda row: 0.0, self._unary())
         return self._primary()
 
     def _primary(self) -> Compiled:
@@ -590,7 +439,7 @@ class Query:
             constant: Value = float(token.text)
             return lambda row: constant
         if token.kind == "string":
-            text = _unquoted(token.text)
+            text = terms.unquoted(token.text)
             return lambda row: text
         if token.kind == "sign" and token.text == "(":
             value = self._expression()
@@ -601,7 +450,7 @@ class Query:
         if token.kind in ("name", "quoted"):
             if self._aggregates is not None:
                 self._outside.append(token)
-            return _field(token.text.strip("`"))
+            return terms.field(token.text.strip("`"))
         self._refuse(f"{token.text or _END!r} was not expected", token)
 
     def _call(self, token: Token) -> Compiled:
@@ -612,14 +461,14 @@ class Query:
             if span.kind != "span":
                 self._refuse("bin needs a span of time such as 5m", span)
             self._expect(")")
-            return _binned(_milliseconds(span.text), self._text[token.start : self._tokens[self._at - 1].end])
+            return terms.binned(terms.milliseconds(span.text), self._text[token.start : self._tokens[self._at - 1].end])
         if name in AGGREGATES and self._aggregates is not None:
             return self._aggregate(name, token)
-        if name not in _FUNCTIONS:
+        if name not in terms.FUNCTIONS:
             self._refuse(f"{token.text}() is not offered here", token)
         values = [] if self._is(")") else self._list(self._expression)
         self._expect(")")
-        least, most, function = _FUNCTIONS[name]
+        least, most, function = terms.FUNCTIONS[name]
         if not least <= len(values) <= most:
             self._refuse(f"{token.text}() does not take {len(values)} arguments", token)
         return lambda row: function([value(row) for value in values])
@@ -643,7 +492,7 @@ class Query:
         self._expect(")")
         self._aggregates, self._outside = outer, outside
         outer.append((name, argument, percent))
-        return _field(f"\0{len(outer) - 1}")
+        return terms.field(f"\0{len(outer) - 1}")
 
     def _regex(self, token: Token) -> re.Pattern[str]:
         text = token.text[1:-1].replace("\\/", "/")
@@ -651,163 +500,3 @@ class Query:
             return re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", text))
         except re.error:
             self._refuse(f"{token.text} is no regular expression", token)
-
-
-# What compiled queries are made of
-
-
-def _field(name: str) -> Compiled:
-    return lambda row: row.get(name)
-
-
-def _computing(made: Sequence[tuple[str, Compiled]]) -> Step:
-    def step(rows: list[Row]) -> list[Row]:
-        for row in rows:
-            for name, value in made:
-                row.known[name] = value(row)
-        return rows
-
-    return step
-
-
-def _true(value: Value) -> bool:
-    return value if isinstance(value, bool) else value not in (None, "", 0, "0", "false")
-
-
-def _either(left: Compiled, right: Compiled) -> Compiled:
-    return lambda row: _true(left(row)) or _true(right(row))
-
-
-def _both(left: Compiled, right: Compiled) -> Compiled:
-    return lambda row: _true(left(row)) and _true(right(row))
-
-
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "!=": lambda a, b: a != b,
-    "<=": lambda a, b: a <= b,
-    ">=": lambda a, b: a >= b,
-    "=": lambda a, b: a == b,
-    "<": lambda a, b: a < b,
-    ">": lambda a, b: a > b,
-}
-
-
-def _compared(compare: Callable[[Any, Any], bool], left: Compiled, right: Compiled) -> Compiled:
-    def test(row: Row) -> bool:
-        a, b = left(row), right(row)
-        if a is None or b is None:
-            return False
-        x, y = number(a), number(b)
-        return compare(x, y) if x is not None and y is not None else compare(shown(a), shown(b))
-
-    return test
-
-
-def _one_of(left: Compiled, values: Sequence[Compiled]) -> Compiled:
-    tests = [_compared(_COMPARISONS["="], left, value) for value in values]
-    return lambda row: any(test(row) for test in tests)
-
-
-def _arithmetic(sign: str, left: Compiled, right: Compiled) -> Compiled:
-    def value(row: Row) -> Value:
-        a, b = number(left(row)), number(right(row))
-        if a is None or b is None:
-            return None
-        try:
-            made = {
-                "+": lambda: a + b,
-                "-": lambda: a - b,
-                "*": lambda: a * b,
-                "/": lambda: a / b,
-                "%": lambda: math.fmod(a, b),
-                "^": lambda: a**b,
-            }[sign]()
-        except (ZeroDivisionError, OverflowError, ValueError):
-            return None
-        return made if isinstance(made, float) and math.isfinite(made) else None
-
-    return value
-
-
-def _milliseconds(span: str) -> int:
-    unit = span.lstrip("0123456789")
-    return max(1, int(span[: -len(unit)]) * {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}[unit])
-
-
-def _binned(span: int, text: str) -> Compiled:
-    def value(row: Row) -> Value:
-        if text in row.known:
-            return row.known[text]
-        moment = row.get("@timestamp")
-        return Moment(moment // span * span) if isinstance(moment, float) else None
-
-    return value
-
-
-def _aggregate(function: str, argument: Compiled | None, percent: float, rows: list[Row]) -> Value:
-    if argument is None:
-        return float(len(rows))
-    values = [value for row in rows if (value := argument(row)) is not None]
-    if function == "count":
-        return float(len(values))
-    if function == "count_distinct":
-        return float(len({shown(value) for value in values}))
-    numbers = sorted((made, value) for value in values if (made := number(value)) is not None)
-    if not numbers:
-        return None
-    if function in ("min", "max"):
-        made, value = numbers[0 if function == "min" else -1]
-        return value if isinstance(value, Moment) else made
-    if function == "pct":
-        return numbers[max(0, math.ceil(len(numbers) * percent / 100) - 1)][0]
-    try:
-        total = math.fsum(made for made, _ in numbers)
-    except OverflowError:
-        return None
-    return total / len(numbers) if function == "avg" else total
-
-
-def _order(value: Value) -> tuple[int, float, str]:
-    made = number(value)
-    return (0, 0.0, shown(value)) if made is None else (1, made, "")
-
-
-def _glob(text: str) -> re.Pattern[str]:
-    parts = [re.escape(part) for part in text.split("*")]
-    pattern = r"([\s\S]*?)".join(parts[:-1])
-    if len(parts) > 1:
-        pattern += "(.*)" if not parts[-1] else rf"([\s\S]*?){parts[-1]}"
-    else:
-        pattern = parts[0]
-    return re.compile(pattern)
-
-
-def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), text[1:-1])
-
-
-def _text_of(value: Value) -> str | None:
-    return None if value is None else shown(value)
-
-
-def _of_text(function: Callable[[str], Value]) -> Callable[[list[Value]], Value]:
-    return lambda values: None if values[0] is None else function(shown(values[0]))
-
-
-def _of_number(function: Callable[[float], float]) -> Callable[[list[Value]], Value]:
-    return lambda values: None if (made := number(values[0])) is None else float(function(made))
-
-
-_FUNCTIONS: dict[str, tuple[int, int, Callable[[list[Value]], Value]]] = {
-    "ispresent": (1, 1, lambda values: values[0] is not None),
-    "isempty": (1, 1, lambda values: _text_of(values[0]) in (None, "")),
-    "strcontains": (2, 2, lambda values: None not in values and shown(values[1]) in shown(values[0])),
-    "strlen": (1, 1, _of_text(lambda text: float(len(text)))),
-    "tolower": (1, 1, _of_text(str.lower)),
-    "toupper": (1, 1, _of_text(str.upper)),
-    "coalesce": (1, 10, lambda values: next((value for value in values if value is not None), None)),
-    "concat": (1, 10, lambda values: "".join(shown(value) for value in values if value is not None)),
-    "abs": (1, 1, _of_number(abs)),
-    "ceil": (1, 1, _of_number(math.ceil)),
-    "floor": (1, 1, _of_number(math.floor)),
-}

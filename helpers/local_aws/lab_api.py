@@ -22,9 +22,11 @@ import math
 import os
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from .client import SERVICE as SERVICE
 from .errors import ApiError
+from .events import LONGEST as LARGEST_PAGE
 from .protocol import Request
 from .space import Space
 
@@ -85,6 +87,12 @@ def outbox(space: Space, _: dict[str, Any]) -> dict[str, Any]:
         return {"messages": space.notifications.outbox}
 
 
+def events(space: Space, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the event feed after a number: `events`, `columns`, `next` and `lost`."""
+    after, limit = _number("after", body.get("after", 0)), _number("limit", body.get("limit", LARGEST_PAGE))
+    return space.events.page(int(after), int(limit))
+
+
 def stop(space: Space, _: dict[str, Any]) -> dict[str, Any]:
     """End the server once this answer is out."""
     space.stop_requested.set()
@@ -97,6 +105,7 @@ ENDPOINTS: dict[tuple[str, str], Callable[[Space, dict[str, Any]], dict[str, Any
     ("POST", "/_local/clients"): clients,
     ("GET", "/_local/status"): status,
     ("GET", "/_local/outbox"): outbox,
+    ("GET", "/_local/events"): events,
     ("POST", "/_local/stop"): stop,
 }
 
@@ -121,7 +130,13 @@ def answer(space: Space, request: Request) -> dict[str, Any]:
         raise _invalid("The body is not JSON.") from None
     if not isinstance(body, dict):
         raise _invalid("The body is a JSON object.")
+    if request.method == "GET":
+        body = {name: _figure(value) for name, value in parse_qsl(request.query)}
     return endpoint(space, body)
+
+
+def _figure(text: str) -> Any:
+    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def _number(name: str, value: Any) -> float:

@@ -6,43 +6,24 @@ import base64
 import json
 import re
 import uuid
-from dataclasses import replace
 from typing import Any
 
-from . import moto_adapter
 from .async_invokes import send_event
 from .errors import ApiError
+from .function_validation import (
+    check_role,
+    check_role_pattern,
+    configured,
+    constraint,
+    in_range,
+    invalid,
+    zip_file,
+)
 from .functions import ACCOUNT_CONCURRENCY, LATEST, Alias, Configuration, Function, FunctionVersion, Outcome, Version
 from .protocol import Call, Later, Operation
 
 LARGEST_EVENT = {"RequestResponse": 6_291_456, "Event": 1_048_576}
 """Bytes of a payload by invocation type (row D16)."""
-
-_ROLE = re.compile(r"^arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")
-_ROLE_PATTERN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
-_VARIABLE = re.compile(r"^[a-zA-Z][a-zA-Z0-9_]+$")
-_RESERVED_VARIABLES = {
-    "_HANDLER",
-    "_X_AMZN_TRACE_ID",
-    "AWS_ACCESS_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_DEFAULT_REGION",
-    "AWS_EXECUTION_ENV",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_INITIALIZATION_TYPE",
-    "AWS_LAMBDA_LOG_GROUP_NAME",
-    "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_REGION",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SECRET_KEY",
-    "AWS_SESSION_TOKEN",
-    "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
-}
-_LARGEST_VARIABLES = 4096
 
 
 # Creating, changing, deleting.
@@ -52,17 +33,17 @@ def create_function(call: Call) -> dict[str, Any]:
     """Create a function from a zip file (rows D1 to D10 and E2)."""
     params, functions = call.params, call.space.functions
     name, _ = functions.parse(params["FunctionName"])
-    _check_role_pattern(params["Role"])
+    check_role_pattern(params["Role"])
     if params.get("PackageType", "Zip") != "Zip" or (params.get("Code") or {}).get("ImageUri"):
-        raise _invalid("The local AWS runs no container images: give the code as Code.ZipFile.")
+        raise invalid("The local AWS runs no container images: give the code as Code.ZipFile.")
     for needed in ("Runtime", "Handler"):
         if not params.get(needed):
-            raise _invalid(f"{needed} is mandatory for functions created with deployment packages.")
+            raise invalid(f"{needed} is mandatory for functions created with deployment packages.")
     if params.get("Layers"):
-        raise _invalid("The local AWS has no layers: put the libraries into the function's own zip file.")
-    configuration = _configured(Configuration(params["Runtime"], params["Role"], params["Handler"]), name, params)
-    _check_role(call, params["Role"])
-    code = functions.unpack(_zip_file(params.get("Code") or {}))
+        raise invalid("The local AWS has no layers: put the libraries into the function's own zip file.")
+    configuration = configured(Configuration(params["Runtime"], params["Role"], params["Handler"]), name, params)
+    check_role(call, params["Role"])
+    code = functions.unpack(zip_file(params.get("Code") or {}))
     function = functions.create(name, configuration, code)
     function.tags.update(params.get("Tags") or {})
     if params.get("Publish"):
@@ -76,7 +57,7 @@ def update_function_code(call: Call) -> dict[str, Any]:
     function = functions.get(params["FunctionName"])
     functions.check_changeable(function)
     _check_revision(function.latest, params)
-    code = functions.unpack(_zip_file(params))
+    code = functions.unpack(zip_file(params))
     if params.get("DryRun"):
         return function.latest.describe()
     functions.update(function, code=code)
@@ -90,14 +71,14 @@ def update_function_configuration(call: Call) -> dict[str, Any]:
     params, functions = call.params, call.space.functions
     function = functions.get(params["FunctionName"])
     if params.get("Role"):
-        _check_role_pattern(params["Role"])
+        check_role_pattern(params["Role"])
     functions.check_changeable(function)
     _check_revision(function.latest, params)
     if params.get("Layers"):
-        raise _invalid("The local AWS has no layers: put the libraries into the function's own zip file.")
-    configuration = _configured(function.latest.configuration, function.name, params)
+        raise invalid("The local AWS has no layers: put the libraries into the function's own zip file.")
+    configuration = configured(function.latest.configuration, function.name, params)
     if configuration.role != function.latest.configuration.role:
-        _check_role(call, configuration.role)
+        check_role(call, configuration.role)
     functions.update(function, configuration=configuration)
     return function.latest.describe()
 
@@ -110,9 +91,9 @@ def delete_function(call: Call) -> dict[str, Any]:
     if qualifier is None:
         functions.delete(function)
     elif qualifier == LATEST:
-        raise _invalid("$LATEST version cannot be deleted without deleting the function.")
+        raise invalid("$LATEST version cannot be deleted without deleting the function.")
     elif qualifier in function.aliases:
-        raise _invalid("Deletion of aliases is not currently supported through DeleteFunction. Use DeleteAlias.")
+        raise invalid("Deletion of aliases is not currently supported through DeleteFunction. Use DeleteAlias.")
     else:
         functions.delete_version(function, qualifier)
     return {"StatusCode": 204}
@@ -183,9 +164,7 @@ def invoke(call: Call) -> dict[str, Any] | Later:
     params = call.params
     kind = params.get("InvocationType") or "RequestResponse"
     if kind not in ("RequestResponse", "Event", "DryRun"):
-        raise _constraint(
-            kind, "invocationType", "Member must satisfy enum value set: [Event, RequestResponse, DryRun]"
-        )
+        raise constraint(kind, "invocationType", "Member must satisfy enum value set: [Event, RequestResponse, DryRun]")
     version = _addressed(call)
     payload = params.get("Payload") or b"{}"
     payload = payload.encode() if isinstance(payload, str) else bytes(payload)
@@ -240,7 +219,7 @@ def publish_version(call: Call) -> dict[str, Any]:
     functions.check_changeable(function)
     _check_revision(function.latest, params)
     if params.get("CodeSha256") not in (None, "", function.latest.code.sha256):
-        raise _invalid(
+        raise invalid(
             f"CodeSHA256 ({params['CodeSha256']}) is different from current CodeSHA256 in $LATEST "
             f"({function.latest.code.sha256}). Please try again with the CodeSHA256 in $LATEST."
         )
@@ -253,7 +232,7 @@ def create_alias(call: Call) -> dict[str, Any]:
     function = call.space.functions.get(params["FunctionName"])
     name = params["Name"]
     if name.isdigit() or not re.fullmatch(r"[a-zA-Z0-9-_]+", name):
-        raise _constraint(name, "name", "Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)")
+        raise constraint(name, "name", "Member must satisfy regular expression pattern: (?!^[0-9]+$)([a-zA-Z0-9-_]+)")
     if name in function.aliases:
         raise ApiError("ResourceConflictException", f"Alias already exists: {function.arn}:{name}", 409, Type="User")
     alias = Alias(name, params["FunctionVersion"], params.get("Description", ""))
@@ -307,7 +286,7 @@ def put_function_concurrency(call: Call) -> dict[str, Any]:
     concurrency = call.params["ReservedConcurrentExecutions"]
     if concurrency < 0:
         rule = "Member must have value greater than or equal to 0"
-        raise _constraint(concurrency, "reservedConcurrentExecutions", rule)
+        raise constraint(concurrency, "reservedConcurrentExecutions", rule)
     call.space.functions.reserve(function, concurrency)
     return {"ReservedConcurrentExecutions": concurrency}
 
@@ -384,114 +363,6 @@ def list_tags(call: Call) -> dict[str, Any]:
 # What the operations share.
 
 
-def _configured(base: Configuration, name: str, params: dict[str, Any]) -> Configuration:
-    """Return `base` with what a call sets, checked."""
-    changes: dict[str, Any] = {}
-    direct = {"Description": "description", "Handler": "handler", "Role": "role", "Runtime": "runtime"}
-    for member, attribute in direct.items():
-        if params.get(member) is not None:
-            changes[attribute] = params[member]
-    _check_runtime(changes.get("runtime", base.runtime))
-    ranges = {"Timeout": ("timeout", 1, 900), "MemorySize": ("memory", 128, 10_240)}
-    for member, (attribute, least, most) in ranges.items():
-        if params.get(member) is not None:
-            changes[attribute] = _in_range(member, params[member], least, most)
-    if params.get("EphemeralStorage"):
-        changes["storage"] = _in_range("ephemeralStorage.size", params["EphemeralStorage"]["Size"], 512, 10_240)
-    if params.get("Environment") is not None:
-        changes["variables"] = _variables(params["Environment"].get("Variables") or {})
-    if params.get("TracingConfig"):
-        changes["tracing"] = params["TracingConfig"].get("Mode", base.tracing)
-    if params.get("DeadLetterConfig") is not None:
-        changes["dead_letter"] = _dead_letter(params["DeadLetterConfig"].get("TargetArn"))
-    if params.get("Architectures"):
-        changes["architectures"] = tuple(params["Architectures"])
-    logging = params.get("LoggingConfig") or {}
-    log_format = logging.get("LogFormat", base.log_format)
-    if log_format not in ("Text", "JSON"):
-        rule = "Member must satisfy enum value set: [JSON, Text]"
-        raise _constraint(log_format, "loggingConfig.logFormat", rule)
-    if log_format == "Text" and ("ApplicationLogLevel" in logging or "SystemLogLevel" in logging):
-        raise _invalid("You cannot set ApplicationLogLevel or SystemLogLevel while LogFormat is Text.")
-    changes |= {
-        "log_format": log_format,
-        "log_group": logging.get("LogGroup") or base.log_group or f"/aws/lambda/{name}",
-        "application_level": logging.get("ApplicationLogLevel", base.application_level),
-        "system_level": logging.get("SystemLogLevel", base.system_level),
-    }
-    return replace(base, **changes)
-
-
-def _check_runtime(runtime: str) -> None:
-    known = [str(value) for value in moto_adapter.get_service_model("lambda").shape_for("Runtime").enum]
-    if runtime not in known:
-        raise _invalid(
-            f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
-            f"[{', '.join(known)}] or be a valid ARN"
-        )
-    if not runtime.startswith("python3."):
-        raise _invalid(f"The local AWS runs Python functions only: choose a python3 runtime instead of {runtime}.")
-
-
-def _variables(variables: dict[str, str]) -> dict[str, str]:
-    for name in variables:
-        if not _VARIABLE.match(name):
-            rule = (
-                "Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "
-                "[a-zA-Z]([a-zA-Z0-9_])+]"
-            )
-            raise _constraint(variables, "environment.variables", rule)
-    reserved = sorted(_RESERVED_VARIABLES & variables.keys())
-    if reserved:
-        raise _invalid(
-            "Lambda was unable to configure your environment variables because the environment variables you have "
-            "provided contains reserved keys that are currently not supported for modification. "
-            f"Reserved keys used in this request: {', '.join(reserved)}"
-        )
-    measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
-    if len(measured.encode()) > _LARGEST_VARIABLES:
-        raise _invalid(
-            "Lambda was unable to configure your environment variables because the environment variables you have "
-            f"provided exceeded the 4KB limit. String measured: {measured}"
-        )
-    return dict(variables)
-
-
-def _dead_letter(arn: str | None) -> str | None:
-    if not arn:
-        return None
-    if ":sqs:" in arn and arn.endswith(".fifo"):
-        raise _invalid("Invalid dead letter queue ARN: FIFO SQS queue is not supported for dead letter configuration")
-    return arn
-
-
-def _zip_file(code: dict[str, Any]) -> bytes:
-    if code.get("ImageUri") or code.get("S3Bucket"):
-        raise _invalid("The local AWS takes a function's code as ZipFile, not from S3 and not as a container image.")
-    data = code.get("ZipFile")
-    if not data:
-        raise _invalid("Please provide a source for function code.")
-    if isinstance(data, bytes) and data[:2] == b"PK":
-        return data
-    try:
-        return base64.b64decode(data, validate=True)
-    except ValueError:
-        return data if isinstance(data, bytes) else str(data).encode()
-
-
-def _check_role_pattern(role: str) -> None:
-    if not _ROLE.match(role):
-        raise _constraint(role, "role", f"Member must satisfy regular expression pattern: {_ROLE_PATTERN}")
-
-
-def _check_role(call: Call, role: str) -> None:
-    """Check that the caller may pass a role and that Lambda may assume it (rows E2 and E10)."""
-    passed = {"iam:PassedToService": "lambda.amazonaws.com"}
-    call.space.permissions.check(call.identity, "iam:PassRole", role, passed)
-    if not call.space.permissions.role_trusts(role, "lambda.amazonaws.com"):
-        raise _invalid("The role defined for the function cannot be assumed by Lambda.")
-
-
 def _check_revision(version: Version, params: dict[str, Any]) -> None:
     if params.get("RevisionId") not in (None, "", version.revision):
         raise _precondition("GetFunction/GetAlias")
@@ -507,7 +378,7 @@ def _described(version: FunctionVersion) -> dict[str, Any]:
 
 def _unqualified(call: Call) -> Function:
     if call.space.functions.parse(call.params["FunctionName"])[1] is not None:
-        raise _invalid(
+        raise invalid(
             "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
             "Please specify either a function name or an unqualified function ARN."
         )
@@ -527,19 +398,15 @@ def _weights(function: Function, version: str, params: dict[str, Any]) -> dict[s
     _check_version(function, version)
     weights = dict((params.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {})
     if weights and LATEST in (version, *weights):
-        raise _invalid("$LATEST is not supported for an alias pointing to more than 1 version")
+        raise invalid("$LATEST is not supported for an alias pointing to more than 1 version")
     for number, weight in weights.items():
         _check_version(function, number)
         if not 0 <= weight <= 1:
-            raise _constraint(
-                weights, "routingConfig.additionalVersionWeights", "Map value must be between 0.0 and 1.0"
-            )
+            raise constraint(weights, "routingConfig.additionalVersionWeights", "Map value must be between 0.0 and 1.0")
     if len(weights) > 1:
-        raise _invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
+        raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
     if version in weights:
-        raise _invalid(
-            f"Invalid function version {version}. Function version {version} is already included in routing."
-        )
+        raise invalid(f"Invalid function version {version}. Function version {version} is already included in routing.")
     return weights
 
 
@@ -584,11 +451,11 @@ def _set_event_config(call: Call, base: dict[str, Any]) -> dict[str, Any]:
     limits = {"MaximumRetryAttempts": (0, 2), "MaximumEventAgeInSeconds": (60, 21_600)}
     for member, (least, most) in limits.items():
         if params.get(member) is not None:
-            config[member] = _in_range(member, params[member], least, most)
+            config[member] = in_range(member, params[member], least, most)
     if params.get("DestinationConfig") is not None:
         config["DestinationConfig"] = _destinations(params["DestinationConfig"])
     if not config:
-        raise _invalid("You must specify at least one of error handling or destination setting.")
+        raise invalid("You must specify at least one of error handling or destination setting.")
     config["LastModified"] = call.space.clock.now()
     function.event_configs[key] = config
     return _described_event_config(function, key, config)
@@ -598,7 +465,7 @@ def _destinations(config: dict[str, Any]) -> dict[str, Any]:
     success = (config.get("OnSuccess") or {}).get("Destination") or ""
     failure = (config.get("OnFailure") or {}).get("Destination") or ""
     if any(":sqs:" in arn and arn.endswith(".fifo") for arn in (success, failure)):
-        raise _invalid(
+        raise invalid(
             f"The provided destination config DestinationConfig(onSuccess=OnSuccess(destination={success}), "
             f"onFailure=OnFailure(destination={failure})) is invalid."
         )
@@ -617,26 +484,6 @@ def _page(call: Call, member: str, items: list[dict[str, Any]], most: int) -> di
     if stop < len(items):
         answer["NextMarker"] = str(stop)
     return answer
-
-
-def _in_range(member: str, value: int, least: int, most: int) -> int:
-    name = member[0].lower() + member[1:]
-    if value < least:
-        raise _constraint(value, name, f"Member must have value greater than or equal to {least}")
-    if value > most:
-        raise _constraint(value, name, f"Member must have value less than or equal to {most}")
-    return value
-
-
-def _constraint(value: object, name: str, rule: str) -> ApiError:
-    return ApiError(
-        "ValidationException",
-        f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: {rule}",
-    )
-
-
-def _invalid(text: str) -> ApiError:
-    return ApiError("InvalidParameterValueException", text, Type="User")
 
 
 def _precondition(call: str) -> ApiError:

@@ -24,7 +24,8 @@ _DAY = 24 * _HOUR
 
 def start_query(call: Call) -> dict[str, Any]:
     """Run a query at once; its results are there when they are first asked for."""
-    from .insights import MOST_ROWS, LogEvent, Query, QueryError
+    from .insights import MOST_ROWS, Query, QueryError
+    from .insights_rows import LogEvent
 
     params, space = call.params, call.space
     if params.get("queryLanguage") not in (None, "CWLI"):

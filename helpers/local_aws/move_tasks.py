@@ -209,7 +209,11 @@ class MoveTasks:
             self._fail(task, _NO_QUEUE)
             return False
         message = source.extract(first)
+        old = message.message_id
         message.renew(self._queues.space.clock.now())
+        self._queues.space.events.publish(
+            "redriven", message=message.message_id, queue=destination.name, group=message.group_id, outcome=old
+        )
         destination.adopt(message)
         fed[destination] = None
         task.moved += 1

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .errors import ApiError
-from .functions import Outcome, Throttled
+from .functions import Outcome, Throttled, error_type
 from .queues import Message, Queue, Receiver
 from .records import ENVELOPE, PAYLOAD_LIMIT, SEPARATOR, encoded, payload, record
 
@@ -46,6 +46,9 @@ QUIET_SECONDS = 60.0
 
 WINDOW_MARGIN = 30
 """Seconds that a message stays hidden beyond window and function timeout when they exceed the queue's (row C76)."""
+
+PARTIAL = "batchItemFailures"
+"""The outcome of a message that a successful invocation reported as failed."""
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 8.0
@@ -219,6 +222,7 @@ class Pollers:
             self._end_window()
         if self.settings.filters:
             self._count("FilteredOutEventCount", len(refused))
+            self._tell("filtered", refused, queue)
         # What no filter wants is deleted without an invocation (row C111).
         if refused and not self._delete(queue, refused):
             self._rest()
@@ -274,8 +278,9 @@ class Pollers:
     def _invoke(self, batch: Batch, pause: float) -> None:
         self._count("InvokedEventCount", len(batch.messages))
         settings = self.settings
+        accepted = self.space.clock.now()
         try:
-            settings.version(self.space).invoke(
+            request = settings.version(self.space).invoke(
                 payload(batch.records),
                 lambda outcome: self._done(batch, outcome, settings),
                 source="event source mapping",
@@ -284,6 +289,7 @@ class Pollers:
             # Throttled, or the function is gone or not ready yet.
             self._count("FailedInvokeEventCount", len(batch.messages))
             if isinstance(problem, Throttled):
+                self._tell("throttled", batch.messages, batch.queue, at=accepted)
                 self._in_trouble(max(self.limit - 1, min(self.limit, self.first)))
             again = self.space.clock.now() + pause
             if again < batch.give_up:
@@ -293,6 +299,8 @@ class Pollers:
                 # The poller is free no earlier than the messages: they are not read again in the same instant.
                 free = max(batch.give_up, self.space.clock.now() + _FIRST_PAUSE)
                 self.space.scheduler.at(free, self._freed)
+        else:
+            self._tell("invoked", batch.messages, batch.queue, request=request, at=accepted)
 
     def _invoke_again(self, batch: Batch, pause: float) -> None:
         """Try a batch again, unless its mapping has been disabled or deleted since (row C86)."""
@@ -307,7 +315,12 @@ class Pollers:
         if failed:
             self._count("FailedInvokeEventCount", len(failed))
         unhappy = {message.message_id for message in failed}
-        self._delete(batch.queue, [message for message in batch.messages if message.message_id not in unhappy])
+        done = [message for message in batch.messages if message.message_id not in unhappy]
+        run, where = outcome.request_id, outcome.environment
+        reason = PARTIAL if outcome.error is None else error_type(outcome)
+        self._tell("failed", failed, batch.queue, request=run, environment=where, outcome=reason)
+        self._tell("succeeded", done, batch.queue, request=run, environment=where)
+        self._delete(batch.queue, done)
         stuck = {message.group_id for message in failed}
         rest = [later for later in batch.rest if later.without(stuck)]
         if rest:
@@ -346,6 +359,24 @@ class Pollers:
                     continue
         self._count("DeletedEventCount", deleted)
         return deleted
+
+    def _tell(
+        self, event: str, messages: list[Message], queue: Queue, *, at: float | None = None, **fields: str | None
+    ) -> None:
+        """Publish a step of every message of a batch, at one moment."""
+        moment = self.space.clock.now() if at is None else at
+        name = self.settings.function_arn.split(":function:")[-1].split(":")[0]
+        for message in messages:
+            self.space.events.publish(
+                event,
+                message=message.message_id,
+                queue=queue.name,
+                receive_count=message.receive_count,
+                group=message.group_id,
+                function=name,
+                at=moment,
+                **fields,
+            )
 
     # Scaling.
 

@@ -115,6 +115,7 @@ class Queue(ABC):
         self.deleted = False
         self.created = self.modified = self.touched = self._clock.now()
         self._dimensions = {"QueueName": name}
+        self._publish = queues.space.events.publish
         self._handles = ReceiptHandles()
         self._live: dict[int, StoredMessage] = {}
         self._pending: list[tuple[float, int, StoredMessage]] = []
@@ -213,6 +214,15 @@ class Queue(ABC):
         for draft in drafts:
             result = self._accept(draft, sender_id, now)
             sent.append(result)
+            delay = self._delay if self.fifo or draft.delay is None else draft.delay
+            self._publish(
+                "deduplicated" if result.deduplicated else "sent",
+                message=result.message_id,
+                queue=self.name,
+                group=draft.group_id,
+                outcome="delayed" if delay and not result.deduplicated else None,
+                at=now,
+            )
             if not result.deduplicated:
                 stored += 1
                 metrics.add(NAMESPACE, "SentMessageSize", self._dimensions, draft.size, "Bytes")
@@ -314,6 +324,7 @@ class Queue(ABC):
         self.settle(now)
         message, current = self._find(receipt_handle)
         if message is not None and self._may_delete(message, current, receipt_handle):
+            self._tell("deleted", message, now)
             self._remove(message)
         self._queues.space.metrics.add(NAMESPACE, "NumberOfMessagesDeleted", self._dimensions, 1, "Count")
         if self._line:
@@ -346,6 +357,7 @@ class Queue(ABC):
             self.in_flight -= 1
             self._landed(message)
             self._show(message)
+            self._tell("visible", message, now)
             self.serve()
         else:
             self._altered(message)
@@ -368,11 +380,16 @@ class Queue(ABC):
         if now - self._purged < PURGE_INTERVAL:
             raise errors.purge_in_progress(self.name)
         self._purged = now
+        for message in self._live.values():
+            self._tell("deleted", message, now, "purged")
         self._clear()
 
     def close(self) -> None:
         """End the queue: its messages are gone, and whoever stands in line is told."""
         self.deleted = True
+        now = self._clock.now()
+        for message in self._live.values():
+            self._tell("deleted", message, now, "queue deleted")
         self._clear()
         line, self._line = list(self._line), OrderedDict()
         for receiver in line:
@@ -503,6 +520,18 @@ class Queue(ABC):
 
     # ---- the life of a message
 
+    def _tell(self, event: str, message: StoredMessage, at: float, outcome: str | None = None) -> None:
+        """Publish a step in a message's life."""
+        self._publish(
+            event,
+            message=message.message_id,
+            queue=self.name,
+            receive_count=message.receive_count or None,
+            group=message.group_id,
+            outcome=outcome,
+            at=at,
+        )
+
     def _store(self, message: StoredMessage, delay: float) -> None:
         self._live[message.serial] = message
         heapq.heappush(self._expiry, (message.sent, message.serial, message))
@@ -536,6 +565,7 @@ class Queue(ABC):
         if not message.first_received:
             message.first_received = now
         self._schedule(message, now + visibility_timeout)
+        self._tell("received", message, now)
         return Message(message, self._handles.issue(message))
 
     def _handed_out(self, taken: list[Message]) -> None:
@@ -572,6 +602,7 @@ class Queue(ABC):
         """Move a message to its dead-letter queue; the caller tells its own kind's structures."""
         copy = message.copy(self._clock.now())
         copy.source_arn = self.arn
+        self._tell("dead-lettered", message, copy.arrived, target.name)
         self._drop(message)
         target._adopt_dead(copy)
         self._fed[target] = None
@@ -630,6 +661,7 @@ class Queue(ABC):
         while expiry and expiry[0][0] + self._retention <= now:
             message = heapq.heappop(expiry)[2]
             if message.state != GONE:
+                self._tell("expired", message, now)
                 self._remove(message)
                 self.touched = now
                 expiry = self._expiry
@@ -644,6 +676,7 @@ class Queue(ABC):
                 self.in_flight -= 1
                 self._landed(message)
             self._show(message)
+            self._tell("visible", message, now)
         self._arm()
         self.serve()
 

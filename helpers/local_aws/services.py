@@ -1,4 +1,4 @@
-"""One part of the local AWS calls another's API, with a caller's rights: what a stack does for its owner."""
+"""Operations are called with a caller's rights: by the front door for a client, by a stack for its owner."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     "lambda": {**lambda_api.OPERATIONS, **mappings_api.OPERATIONS, **function_policies.OPERATIONS},
     "cloudwatch": {**metrics_api.OPERATIONS, **alarms_api.OPERATIONS},
 }
+"""The operations of ours that a stack can call, by service; the front door offers more."""
 
 
 def call(space: Space, identity: Identity, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -65,15 +66,36 @@ def call(space: Space, identity: Identity, service: str, operation: str, params:
         return _control_plane(space, identity, service, model, params)
     if operation not in own:
         raise ApiError("NotImplemented", f"The local AWS does not offer {service}:{operation}.", 501)
-    todo, request = own[operation], Call(space, identity, operation, params)
-    if todo.action is not None:
-        resource = todo.resource(request) if todo.resource else "*"
-        context = todo.context(request) if todo.context else None
-        space.permissions.check(identity, todo.action, resource, context)
-    answer = todo.run(request)
+    answer = run(own[operation], Call(space, identity, operation, params))
     space.mappings.wake()
     if isinstance(answer, Later):
         raise TypeError(f"{service}:{operation} answers later")
+    return answer
+
+
+def run(operation: Operation, call: Call) -> dict[str, Any] | Later:
+    """Run an operation of ours if its caller has the right; under the space's lock."""
+    if operation.action is not None:
+        resource = operation.resource(call) if operation.resource else "*"
+        context = operation.context(call) if operation.context else None
+        call.space.permissions.check(call.identity, operation.action, resource, context)
+    return operation.run(call)
+
+
+def ask_control_plane(
+    space: Space, identity: Identity, service: str, request: Request
+) -> tuple[int, dict[str, str], bytes]:
+    """Let moto answer a request if its caller has the right; under the space's lock."""
+    if not identity.owner:
+        action, about = control_resources.asked(space, identity, service, request)
+        space.permissions.check_any(identity, action, about or (None,))
+    if service == "logs":
+        space.logs.flush()
+    before = space.control.generation
+    url = f"{space.url}{request.target}"
+    answer = space.control.handle(service, request.method, url, request.headers, request.body)
+    if space.control.generation != before:
+        space.mappings.wake()
     return answer
 
 
@@ -158,16 +180,7 @@ def _control_plane(
         {name.lower(): str(text) for name, text in made["headers"].items()},
         urlencode(body).encode() if isinstance(body, dict) else body,
     )
-    if not identity.owner:
-        action, about = control_resources.asked(space, identity, service, request)
-        space.permissions.check_any(identity, action, about or (None,))
-    if service == "logs":
-        space.logs.flush()
-    before = space.control.generation
-    url = f"{space.url}{request.target}"
-    status, headers, answer = space.control.handle(service, request.method, url, request.headers, request.body)
-    if space.control.generation != before:
-        space.mappings.wake()
+    status, headers, answer = ask_control_plane(space, identity, service, request)
     response = {"status_code": status, "headers": headers, "body": answer}
     parsed: dict[str, Any] = create_parser(kind).parse(response, model.output_shape)
     if status >= 300:

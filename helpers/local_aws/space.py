@@ -15,6 +15,7 @@ from .clock import Clock, Scheduler
 
 if TYPE_CHECKING:
     from .alarms import Alarms
+    from .events import Events
     from .functions import Functions
     from .logs import Logs
     from .logs_queries import Queries
@@ -78,6 +79,7 @@ class Space:
     stop_requested: threading.Event = field(default_factory=threading.Event)
 
     scheduler: Scheduler = field(init=False)
+    events: Events = field(init=False)
     queues: Queues = field(init=False)
     functions: Functions = field(init=False)
     mappings: Mappings = field(init=False)
@@ -92,6 +94,7 @@ class Space:
 
     def __post_init__(self) -> None:
         from .alarms import Alarms
+        from .events import Events
         from .functions import Functions
         from .logs import Logs
         from .logs_queries import Queries
@@ -104,6 +107,7 @@ class Space:
         from .stacks import Stacks
 
         self.scheduler = Scheduler(self.clock)
+        self.events = Events(self)
         self.control = ControlPlane(self)
         self.permissions = Permissions(self)
         self.metrics = Metrics(self)

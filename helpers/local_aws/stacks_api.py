@@ -8,8 +8,10 @@ from typing import Any
 
 from .errors import ApiError
 from .protocol import Call, Operation
+from .stack import Request, Stack, moment
+from .stack_plans import Change, changes_nothing, plan
 from .stack_templates import Template, invalid
-from .stacks import Change, ChangeSet, Request, Stack, moment
+from .stacks import ChangeSet
 
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _PAGE = 100
@@ -42,7 +44,7 @@ def create_stack(call: Call) -> dict[str, Any]:
         raise invalid("You can specify either DisableRollback or OnFailure, but not both.")
     on_failure = params.get("OnFailure") or ("DO_NOTHING" if params.get("DisableRollback") else "ROLLBACK")
     stack = _new_stack(call, _request(call, None))
-    stack.plan(stack.request)
+    plan(stack, stack.request)
     stack.protected = bool(params.get("EnableTerminationProtection"))
     call.space.stacks.all.append(stack)
     stack.begin("CREATE_IN_PROGRESS")
@@ -57,7 +59,7 @@ def update_stack(call: Call) -> dict[str, Any]:
         raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
     request = _request(call, stack)
     _check_types_stay(stack, request)
-    if stack.changes_nothing(request) and stack.status != "UPDATE_FAILED":
+    if changes_nothing(stack, request) and stack.status != "UPDATE_FAILED":
         raise invalid("No updates are to be performed.")
     stack.begin("UPDATE_IN_PROGRESS")
     stack.update(request, keep_changes=bool(call.params.get("DisableRollback")))
@@ -273,7 +275,7 @@ def create_change_set(call: Call) -> dict[str, Any]:
             "AlreadyExistsException",
             f"ChangeSet {name} cannot be created due to a mismatch with existing attribute Name",
         )
-    changes = stack.plan(request)
+    changes = plan(stack, request)
     if kind == "CREATE" and present is None:
         stacks.all.append(stack)
         stack.begin("REVIEW_IN_PROGRESS")
@@ -281,7 +283,7 @@ def create_change_set(call: Call) -> dict[str, Any]:
     description = params.get("Description", "")
     made = ChangeSet(arn, name, stack, request, kind, changes, description, call.space.clock.now())
     made.on_failure = params.get("OnStackFailure") or "ROLLBACK"
-    if kind == "UPDATE" and not changes and stack.changes_nothing(request):
+    if kind == "UPDATE" and not changes and changes_nothing(stack, request):
         made.status, made.execution = "FAILED", "UNAVAILABLE"
         made.reason = (
             "The submitted information didn't contain changes. Submit different information to create a change set."

@@ -3,7 +3,6 @@
 from tests.mutations import Mutation
 
 _FUNCTIONS = "helpers/local_aws/functions.py"
-_ENVIRONMENTS = "helpers/local_aws/environments.py"
 _ASYNC = "helpers/local_aws/async_invokes.py"
 
 MUTATIONS = [
@@ -31,7 +30,7 @@ MUTATIONS = [
     Mutation(
         "too much memory is not noticed",
         row="D29",
-        file=_ENVIRONMENTS,
+        file="helpers/local_aws/environment.py",
         old='process.kill("memory")',
         new="pass",
     ),
@@ -66,14 +65,14 @@ MUTATIONS = [
     Mutation(
         "no environment is used a second time",
         row="D55",
-        file=_ENVIRONMENTS,
+        file="helpers/local_aws/environments.py",
         old="        while idle:\n            environment = idle.pop()",
         new="        while idle and False:\n            environment = idle.pop()",
     ),
     Mutation(
         "background threads go on between invocations",
         row="D57",
-        file=_ENVIRONMENTS,
+        file="helpers/local_aws/handler_process.py",
         old='self._signal_group("SIGSTOP")',
         new="pass",
     ),

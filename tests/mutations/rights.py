@@ -3,13 +3,13 @@
 from tests.mutations import Mutation
 
 _PERMISSIONS = "helpers/local_aws/permissions.py"
-_LAMBDA = "helpers/local_aws/lambda_api.py"
+_ROLES = "helpers/local_aws/function_validation.py"
 
 MUTATIONS = [
     Mutation(
         "a role needs not trust Lambda",
         row="E2",
-        file=_LAMBDA,
+        file=_ROLES,
         old='if not call.space.permissions.role_trusts(role, "lambda.amazonaws.com"):',
         new="if not role:",
     ),
@@ -30,7 +30,7 @@ MUTATIONS = [
     Mutation(
         "anybody may pass any role",
         row="E10",
-        file=_LAMBDA,
+        file=_ROLES,
         old='call.space.permissions.check(call.identity, "iam:PassRole", role, passed)',
         new="passed.clear()",
     ),

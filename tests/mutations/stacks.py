@@ -15,7 +15,7 @@ MUTATIONS = [
     Mutation(
         "a failed creation leaves what was made",
         row="C18",
-        file="helpers/local_aws/stacks.py",
+        file="helpers/local_aws/stack.py",
         old='            failed = yield from self._delete_all(list(self.records), ("Retain",))',
         new="            failed: list[str] = []",
     ),

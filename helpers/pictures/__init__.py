@@ -1,0 +1,14 @@
+"""The flight recorder's pictures, one call each, in the one style of `helpers.plots`.
+
+Each takes a log of `helpers.recorder`, makes a title of the run's own numbers unless one is given, and says in words
+what it shows. Above a number of lanes, environments or groups that can still be read it draws totals instead.
+"""
+
+from __future__ import annotations
+
+from .functions import concurrency, environments
+from .groups import order_by_group
+from .lanes import swim_lanes
+from .queues import batch_sizes, depth_and_age
+
+__all__ = ["batch_sizes", "concurrency", "depth_and_age", "environments", "order_by_group", "swim_lanes"]
