@@ -1,7 +1,10 @@
 """One evaluator of policies, used for callers, execution roles, handlers and trust.
 
 It is ours because no maintained Python library evaluates a request against policy documents in-process: those on PyPI
-lint, expand or audit policies, or ask AWS's own simulator.
+lint, expand or audit policies, or ask AWS's own simulator, and the few that decide by themselves (lambda-preflight,
+npkt) know no policy variables and only a part of the rest. The complete evaluator, @cloud-copilot/iam-simulate, is for
+Node and under the AGPL; the decisions made here were compared with its decisions on some 3,000 requests, of which
+`tests/data/policy_cases.json` keeps the telling ones.
 """
 
 from __future__ import annotations
@@ -113,8 +116,8 @@ class Statement:
             return not self.deny or ("*" in self.resources and not self.not_resources)
         pattern = self.resource_pattern
         if pattern is None:
-            filled = [text for one in self.resources if (text := _fill(one, context)) is not None]
-            named = any(_glob(text).fullmatch(resource) for text in filled)
+            filled = [text for one in self.resources if (text := _fill_resource(one, context)) is not None]
+            named = any(_resource_glob(text).fullmatch(resource) for text in filled)
         else:
             named = pattern.fullmatch(resource) is not None
         return named is not self.not_resources
@@ -200,19 +203,20 @@ def _list(value: Any) -> list[Any]:
 
 def _statement(source: Mapping[str, Any], variables: bool) -> Statement:
     deny = source.get("Effect") == "Deny"
-    resources = tuple(str(one) for one in _list(source.get("Resource", source.get("NotResource"))))
+    principals = source.get("Principal", source.get("NotPrincipal"))
+    named = [str(one) for one in _list(source.get("Resource", source.get("NotResource")))]
+    resources = tuple(_whole_arn(one, of_identity=principals is None) for one in named)
     dynamic = variables and any("${" in one for one in resources)
     conditions = []
     for operator, block in (source.get("Condition") or {}).items():
         for key, values in block.items():
             conditions.append(_condition(operator, key, [_text(one) for one in _list(values)], variables, deny))
-    principals = source.get("Principal", source.get("NotPrincipal"))
     return Statement(
         deny=deny,
         actions=_union([str(one) for one in _list(source.get("Action", source.get("NotAction")))], re.IGNORECASE),
         not_actions="NotAction" in source,
         resources=resources,
-        resource_pattern=None if dynamic else _union(resources),
+        resource_pattern=None if dynamic else _resource_union(resources),
         not_resources="NotResource" in source,
         principals=None if principals is None else tuple(_principals(principals)),
         not_principals="NotPrincipal" in source,
@@ -229,8 +233,9 @@ def _principals(source: Any) -> Iterable[tuple[str, str]]:
             yield kind, f"arn:aws:iam::{name}:root" if re.fullmatch(r"\d{12}", str(name)) else str(name)
 
 
-def _translate(pattern: str) -> str:
-    return "".join(".*" if letter == "*" else "." if letter == "?" else re.escape(letter) for letter in pattern)
+def _translate(pattern: str, any_letter: str = ".") -> str:
+    signs = {"*": f"{any_letter}*", "?": any_letter}
+    return "".join(signs.get(letter) or re.escape(letter.translate(_PLAINLY)) for letter in pattern)
 
 
 def _union(patterns: Sequence[str], flags: int = 0) -> re.Pattern[str]:
@@ -242,8 +247,43 @@ def _glob(pattern: str, ignore_case: bool = False) -> re.Pattern[str]:
     return re.compile(_translate(pattern), re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 
 
+def _whole_arn(pattern: str, of_identity: bool) -> str:
+    """Add `*` for the parts that an incomplete ARN lacks; a resource's own policy must have a wildcard for that."""
+    parts = pattern.split(":")
+    if parts[0] != "arn" or len(parts) >= _ARN_PARTS or not (of_identity or "*" in pattern):
+        return pattern
+    return ":".join(parts + ["*"] * (_ARN_PARTS - len(parts)))
+
+
+def _resource_pattern(pattern: str) -> str:
+    """Translate a pattern of ARNs.
+
+    Before the fifth colon a wildcard keeps to its part of the ARN, but a `*` that ends its part may go on behind it.
+    """
+    *parts, last = pattern.split(":", _ARN_PARTS - 1)
+    if len(parts) < _ARN_PARTS - 1:
+        return _translate(pattern)
+    heads = [
+        _translate(part.removesuffix("*"), any_letter="[^:]") + (".*" if part.endswith("*") else "") for part in parts
+    ]
+    return ":".join([*heads, _translate(last)])
+
+
+@lru_cache(maxsize=4096)
+def _resource_glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(_resource_pattern(pattern), re.DOTALL)
+
+
+def _resource_union(patterns: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{_resource_pattern(one)})" for one in patterns) or r"(?!)", re.DOTALL)
+
+
+_ARN_PARTS = 6
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_LITERAL = {"*": "[*]", "?": "[?]", "$": "$"}
+# What is filled in stands for itself: `_translate` reads these private characters as the letters, not as wildcards.
+_LITERAL = {"*": "\ue000", "?": "\ue001", "$": "$"}
+_LITERALLY = str.maketrans({letter: sign for letter, sign in _LITERAL.items() if letter != "$"})
+_PLAINLY = {ord(sign): letter for letter, sign in _LITERAL.items() if letter != "$"}
 
 
 def _fill(text: str, context: Context) -> str | None:
@@ -254,17 +294,24 @@ def _fill(text: str, context: Context) -> str | None:
         nonlocal missing
         name, _, default = match[1].partition(",")
         if name in _LITERAL:
-            return name
+            return _LITERAL[name]
         found = context.get(name.strip().lower())
-        if found is None:
+        if found is None or found == "" or isinstance(found, (list, tuple)):
             if default:
-                return default.strip().strip("'")
+                return default.strip().strip("'").translate(_LITERALLY)
             missing = True
             return ""
-        return _text(found)
+        return _text(found).translate(_LITERALLY)
 
     filled = _VARIABLE.sub(value, text)
     return None if missing else filled
+
+
+def _fill_resource(pattern: str, context: Context) -> str | None:
+    """Fill in the variables behind the fifth colon; those before it are not variables and match nothing."""
+    *parts, last = pattern.split(":", _ARN_PARTS - 1)
+    filled = _fill(last, context)
+    return None if filled is None or any("${" in part for part in parts) else ":".join([*parts, filled])
 
 
 def _text(value: Any) -> str:
@@ -281,6 +328,8 @@ def _number(text: str) -> float:
 def _moment(text: str) -> float:
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
         return float(text)
+    if re.fullmatch(r"\d{4}-\d{2}", text):
+        text += "-01"
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
@@ -344,16 +393,22 @@ def _condition(operator: str, key: str, wanted: list[str], variables: bool, deny
     if matches is None or quantifier not in ("", "ForAllValues", "ForAnyValue"):
         return lambda context: deny
     fills = variables and base.startswith(_TEXTUAL) and any("${" in one for one in wanted)
+    wild = base.startswith("Arn") or base == "StringLike"
 
     def test(context: Context) -> bool:
-        actual = [_text(one) for one in _list(context.get(key))]
+        said = context.get(key)
+        actual = [_text(one) for one in _list(said)]
         if not actual:
-            return if_exists or quantifier == "ForAllValues" or (negated and not quantifier)
+            # ForAnyValue wants a value, whether or not IfExists is behind it.
+            return quantifier != "ForAnyValue" and (if_exists or quantifier == "ForAllValues" or negated)
+        if isinstance(said, (list, tuple)) and not quantifier:
+            # Without a quantifier only a single value is compared.
+            return False
         values = [text for one in wanted if (text := _fill(one, context)) is not None] if fills else wanted
+        if fills and not wild:
+            values = [one.translate(_PLAINLY) for one in values]
         found = (any(_safely(matches, one, value) for value in values) is not negated for one in actual)
-        if quantifier == "ForAllValues" or (negated and not quantifier):
-            return all(found)
-        return any(found)
+        return any(found) if quantifier == "ForAnyValue" else all(found)
 
     return test
 
@@ -363,6 +418,55 @@ def _safely(matches: Callable[[str, str], bool], actual: str, wanted: str) -> bo
         return matches(actual, wanted)
     except ValueError:
         return False
+
+
+# Policies of several kinds
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The principals as which the policy of a resource may name a caller."""
+
+    caller: tuple[str, str]
+    role: tuple[str, str] | None
+    account: tuple[str, str]
+
+
+def _reason(
+    policies: Iterable[Mapping[str, Any]],
+    boundary: Mapping[str, Any] | None,
+    resource_policy: Mapping[str, Any] | None,
+    action: str,
+    resource: str | None,
+    context: Context,
+    names: _Names,
+) -> str | None:
+    """Return why policies within one account refuse a request, in AWS's words, or None if they allow it.
+
+    What a resource's policy allows to the caller itself (a user, a session, everybody) needs nothing else; what it
+    allows to the caller's role is still limited by the role's permissions boundary.
+    """
+    by_identity = evaluate(policies, action, resource, context)
+    if by_identity is Decision.DENY:
+        return "with an explicit deny in an identity-based policy"
+    by_resource = direct = Decision.NOTHING
+    if resource_policy is not None:
+        own = (resource_policy,)
+        direct = evaluate(own, action, resource, context, (names.caller,))
+        both = (names.caller,) if names.role is None else (names.caller, names.role)
+        by_resource = evaluate(own, action, resource, context, both)
+        # A Deny with NotPrincipal holds for every caller that has a boundary, whomever it names.
+        others = ((names.account,),) if boundary is None else ((names.account,), ())
+        denied = any(evaluate(own, action, resource, context, one) is Decision.DENY for one in others)
+        if by_resource is Decision.DENY or denied:
+            return "with an explicit deny in a resource-based policy"
+    if boundary is not None:
+        bounded = evaluate((boundary,), action, resource, context)
+        if bounded is Decision.DENY:
+            return "with an explicit deny in a permissions boundary"
+        if bounded is Decision.NOTHING and direct is not Decision.ALLOW:
+            return "permissions boundary"
+    return None if Decision.ALLOW in (by_identity, by_resource) else "identity-based policy"
 
 
 # The space's identities and rights
@@ -517,17 +621,12 @@ class Permissions:
         if own_policy is None and context is None and (decided := self._decided.get(question)) is not None:
             return decided
         policies, boundary = control.role_policies(role_arn), control.role_boundary(role_arn)
-        limits: tuple[Mapping[str, Any], ...] = () if boundary is None else (boundary,)
         known = self._context(None, role_arn, context)
-        said = evaluate(policies, action, resource, known)
-        allowed = said is Decision.ALLOW and all(
-            evaluate((limit,), action, resource, known) is Decision.ALLOW for limit in limits
-        )
-        if own_policy is not None:
-            by_resource = evaluate((own_policy,), action, resource, known, (("AWS", role_arn), self._account_root()))
-            named = evaluate((own_policy,), action, resource, known, (("AWS", role_arn),)) is Decision.ALLOW
-            return by_resource is not Decision.DENY and (allowed or (named and not limits and said is Decision.NOTHING))
-        if not any(statement.depends for one in (*policies, *limits) for statement in compile_policy(one)):
+        # The session's name is not known: of a session only `*` speaks.
+        names = _Names(("AWS", ""), ("AWS", role_arn), self._account_root())
+        allowed = _reason(policies, boundary, own_policy, action, resource, known, names) is None
+        documents = policies if boundary is None else [*policies, boundary]
+        if own_policy is None and not any(one.depends for document in documents for one in compile_policy(document)):
             self._decided[question] = allowed
         return allowed
 
@@ -588,27 +687,11 @@ class Permissions:
         else:
             policies = control.user_policies(identity.arn.rpartition("/")[2])
         known = self._context(identity, role_arn, context)
-        by_identity = evaluate(policies, action, resource, known)
-        if by_identity is Decision.DENY:
-            return "with an explicit deny in an identity-based policy"
-        by_resource = Decision.NOTHING
         if resource_policy is None:
             resource_policy = self._policy_of(action, resource)
-        if resource_policy is not None:
-            by_resource = evaluate((resource_policy,), action, resource, known, self._names_of(identity))
-            if evaluate((resource_policy,), action, resource, known, (self._account_root(),)) is Decision.DENY:
-                by_resource = Decision.DENY
-            if by_resource is Decision.DENY:
-                return "with an explicit deny in a resource-based policy"
-        if boundary is not None:
-            bounded = evaluate((boundary,), action, resource, known)
-            if bounded is Decision.DENY:
-                return "with an explicit deny in a permissions boundary"
-            if bounded is Decision.NOTHING and by_resource is not Decision.ALLOW:
-                return "permissions boundary"
-        if Decision.ALLOW in (by_identity, by_resource):
-            return None
-        return "identity-based policy"
+        role = None if role_arn is None else ("AWS", role_arn)
+        names = _Names(("AWS", identity.arn), role, self._account_root())
+        return _reason(policies, boundary, resource_policy, action, resource, known, names)
 
     def _policy_of(self, action: str, resource: str | None) -> Mapping[str, Any] | None:
         """Return the Policy of the queue that an action of SQS is about, or None."""
