@@ -98,6 +98,8 @@ def points_per_minute(data: pandas.DataFrame, *, ax: Axes | None = None, title: 
 def _style() -> Any:
     import matplotlib.pyplot as plt
 
+    # A kernel's backend, when it is loaded with the first figure, sets rcParams: a style's end must not undo that.
+    plt.switch_backend(plt.get_backend())
     with as_file(files(__package__) / "lab.mplstyle") as path:
         return plt.style.context(str(path))
 

@@ -199,4 +199,4 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def aws(state_dir: Path) -> Aws:
     """Return the local AWS of this worker."""
-    return Aws(state.ensure(f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}", idle_stop=300))
+    return Aws(state.ensure(f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}", idle_stop=3600))

@@ -54,6 +54,13 @@ def test_time_in_the_local_aws_is_read_from_its_clock() -> None:
             assert not re.search(r"time\.time\(|datetime\.now\(|utcnow\(", path.read_text()), path.name
 
 
+def test_the_readme_maps_every_notebook() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"\(notebooks/([\w-]+)\.ipynb\)", text)) == {
+        path.stem for path in (ROOT / "notebooks").glob("*.ipynb")
+    }
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_does_not_ask_which_cloud_it_runs_on(path: Path) -> None:
     code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")

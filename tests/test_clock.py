@@ -272,3 +272,13 @@ def test_stop_ends_an_advance_that_is_held_up() -> None:
     scheduler.stop()
     thread.join(5)
     assert answers == [False]
+
+
+def test_work_that_never_rests_does_not_hold_a_wait_for_ever(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("helpers.local_aws.clock.LAST_RUNS", 0.2)
+    start = scheduler.clock.now()
+    scheduler.hold()
+    assert scheduler.advance(start + 0.1, patience=5)
+    assert 0.3 <= scheduler.clock.now() - start < 2

@@ -83,8 +83,9 @@ MUTATIONS = [
         "a full batch waits for its window",
         row="C69",
         file=_POLLERS,
-        old="len(batch.messages) >= self.settings.batch_size",
-        new="len(batch.messages) > 10**6",
+        old="len(batch.messages) >= self.settings.batch_size):\n            self._close_batch()",
+        new="len(batch.messages) >= self.settings.batch_size):\n"
+        "            self._resting = self.space.scheduler.after(self.settings.window or 0, self._close_batch)",
     ),
     Mutation(
         "messages of one group run in two batches at once",

@@ -1,0 +1,140 @@
+"""The exercise of notebook 01: lease three messages, finish one, give one back, keep one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ..checks import Verdict, almost, exercise, not_yet, yes
+from ..errors import is_missing
+from ..guard import own_part
+from ..lab import spell
+
+if TYPE_CHECKING:
+    import pandas
+
+    from ..lab import Lab
+
+LEASED = 3
+"""How many messages the exercise sends."""
+
+KEPT = 90.0
+"""Seconds that the kept message has to stay hidden: three times a queue's own 30, and less than 2 minutes more."""
+
+_OVER = "To start over, delete the queue and run the cell that fills it again."
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The last receive of a message that was not deleted.
+
+    Attributes
+    ----------
+    began : float
+        Seconds since the epoch.
+    ended : float or None
+        When the message became visible again; None while it is hidden.
+    receive_count : int
+        How often it had been received by then.
+    """
+
+    began: float
+    ended: float | None
+    receive_count: int
+
+    def seconds(self, now: float) -> float:
+        """Return how long the message was hidden, or has been by now."""
+        return (now if self.ended is None else self.ended) - self.began
+
+
+@exercise(
+    "01-lease",
+    hints=[
+        "One `receive_message` with `MaxNumberOfMessages=3` leases all three; each has a `ReceiptHandle` of its own.",
+        "`delete_message` finishes one. `change_message_visibility` sets a lease anew, counted from the call.",
+        "Give back with `VisibilityTimeout=0`, keep with `VisibilityTimeout=120`, then `lab.wait(90)`: who is hidden?",
+    ],
+)
+def lease(lab: Lab, *, queue: str) -> Verdict:
+    """Look for one message deleted, one given back before its time, and one hidden for a minute and a half."""
+    from botocore.exceptions import ClientError
+
+    sqs = lab.client("sqs")
+    try:
+        url = sqs.get_queue_url(QueueName=lab.name(own_part(queue.rpartition("/")[2].rpartition(":")[2])))["QueueUrl"]
+    except ClientError as problem:
+        if not is_missing(problem):
+            raise
+        return not_yet(f"There is no queue `{queue}` yet: run the cells above first.")
+    names = ["CreatedTimestamp", "VisibilityTimeout"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    timeout = int(attributes["VisibilityTimeout"])
+    log = lab.recorder(queue=queue, since=datetime.fromtimestamp(int(attributes["CreatedTimestamp"]), UTC))
+
+    sent = log.loc[log["event"] == "sent", "message"].nunique()
+    if sent != LEASED:
+        return not_yet(f"The queue was sent {_messages(sent)}, and the exercise is about {LEASED}. {_OVER}")
+    received = log.loc[log["event"] == "received", "message"].nunique()
+    if received < LEASED:
+        return not_yet(
+            f"{_messages(received)} of {LEASED} received so far: lease all {LEASED}, in as many receives as it takes."
+        )
+    most = int(log.loc[log["event"] == "received", "receive_count"].max())
+    finished = log.loc[log["event"] == "deleted", "message"].nunique()
+    if finished == 0 and most > 1:
+        return almost(
+            "A handle belongs to one receive; this message was received again since, so use the newest one. "
+            f"Nothing is deleted yet, after up to {most} receives of a message."
+        )
+    if finished == 0:
+        return almost(
+            "You read it; reading only hides it. DeleteMessage ends it. "
+            "It takes the `ReceiptHandle` of your receive, not the `MessageId`."
+        )
+    if finished > 1:
+        return almost(f"{_messages(finished)} deleted, and one was to be finished; a deleted one is gone. {_OVER}")
+
+    now = lab.now().timestamp()
+    first, second = sorted(_leases(log), key=lambda one: one.seconds(now))
+    if first.ended is None:
+        return almost(
+            f"Two are hidden, since {spell(round(first.seconds(now)))}, and nobody else can have either: "
+            "give one back with ChangeMessageVisibility to 0."
+        )
+    if first.seconds(now) >= timeout - 1:
+        return almost(
+            "It came back by itself; ChangeMessageVisibility to 0 gives it back now. "
+            f"It was hidden for {spell(round(first.seconds(now)))}, the lease's full time. {_OVER}"
+        )
+    if second.seconds(now) < KEPT:
+        hidden = spell(round(second.seconds(now)))
+        if second.ended is None:
+            return almost(
+                f"One is finished, one given back. The third is hidden since {hidden}: show that it is after 90."
+            )
+        return almost(
+            f"The one to keep came back after {hidden}, and it was to stay hidden for 2 min more: "
+            f"ChangeMessageVisibility to 120 before the lease ends. {_OVER}"
+        )
+    return yes(
+        f"One is deleted, one went back {first.seconds(now):.1f} s after its receive, and one was hidden for "
+        f"{spell(round(second.seconds(now)))}, well past the queue's {spell(timeout)}."
+    )
+
+
+def _leases(log: pandas.DataFrame) -> list[Lease]:
+    """Return the last lease of each message that was not deleted."""
+    found = []
+    for _, rows in log[log["message"].notna()].groupby("message", sort=False):
+        if (rows["event"] == "deleted").any():
+            continue
+        receive = rows[rows["event"] == "received"].iloc[-1]
+        back = rows[(rows["event"] == "visible") & (rows["time"] >= receive["time"])]
+        ended = None if back.empty else back["time"].iloc[0].timestamp()
+        found.append(Lease(receive["time"].timestamp(), ended, int(receive["receive_count"])))
+    return found
+
+
+def _messages(number: int) -> str:
+    return "1 message" if number == 1 else f"{number} messages"

@@ -1,0 +1,108 @@
+"""What sending costs: calls and messages a second, and requests a message, one way beside the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .. import recorder
+from ..plots import DONE, IN_FLIGHT, VISIBLE
+from .canvas import SMALL, describe, headline, panels, require, style
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
+_PANELS = (
+    ("calls_per_s", "calls a second", IN_FLIGHT, ",.0f"),
+    ("messages_per_s", "messages a second", VISIBLE, ",.0f"),
+    ("requests_per_message", "SQS requests a message", DONE, ".1f"),
+)
+
+
+def requests_a_message(log: pandas.DataFrame) -> float:
+    """Return how many requests a message took: calls that sent, receives that found some, a deletion for each run.
+
+    What went in one call has one moment in the log. Receives that found nothing are not in it.
+
+    Parameters
+    ----------
+    log : pandas.DataFrame
+        As `lab.recorder(queue=…)` returns it: one queue's, of messages that all were handled.
+    """
+    calls = log.groupby("event")["time"].nunique()
+    return float(
+        (calls.get("sent", 0) + calls.get("received", 0) + len(recorder.invocations(log)))
+        / max(1, (log["event"] == "sent").sum())
+    )
+
+
+def pace(logs: Mapping[str, pandas.DataFrame], *, title: str = "") -> list[Axes]:
+    """Draw how fast messages were sent, and how many requests each took, by the way of sending.
+
+    Parameters
+    ----------
+    logs : mapping of str to pandas.DataFrame
+        A log by the name of each way.
+    title : str, optional
+        The finding; without it the last way is compared with the first.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        From left to right.
+
+    Raises
+    ------
+    LabError
+        When nothing was sent.
+    """
+    import matplotlib.pyplot as plt
+    import pandas
+
+    # A notebook shows only its first picture as long as drawing is not interactive.
+    if "inline" in plt.get_backend():
+        plt.ion()
+    rows = {}
+    for name, log in logs.items():
+        sent = log.loc[log["event"] == "sent", "time"]
+        require(sent, "no message", "Send some, and read the log again with lab.recorder().")
+        # The first call's own time is not in the log.
+        calls, span = sent.nunique(), max(1e-6, (sent.max() - sent.min()).total_seconds())
+        a_second = max(1, calls - 1) / span
+        rows[name] = (a_second, a_second * len(sent) / calls, requests_a_message(log))
+    table = pandas.DataFrame.from_dict(rows, orient="index", columns=[column for column, *_ in _PANELS])
+    first, last = table.iloc[0], table.iloc[-1]
+    finding = title or (
+        f"{str(table.index[-1]).capitalize()}: {last['messages_per_s'] / first['messages_per_s']:.1f} times the "
+        f"messages a second, {last['requests_per_message']:.1f} instead of {first['requests_per_message']:.1f} "
+        "requests"
+    )
+    said = []
+    with style():
+        axes = panels(1, len(_PANELS), height=2.3, sharey=True)
+        for ax, (column, label, color, form) in zip(axes, _PANELS, strict=True):
+            values = table[column].to_numpy(float)
+            ax.barh(range(len(table)), values, height=0.55, color=color)
+            for place, value in enumerate(values):
+                ax.annotate(
+                    format(value, form),
+                    (value, place),
+                    xytext=(4, 0),
+                    textcoords="offset points",
+                    va="center",
+                    color=color,
+                    fontsize=SMALL,
+                )
+            ax.set_xlim(0, float(values.max()) * 1.3)
+            ax.grid(False)
+            # Without a label on this axis the inline backend puts a box behind the picture.
+            ax.set_xticks([0])
+            ax.set_title(label, fontsize=10)
+            ways = zip(table.index, values, strict=True)
+            said.append(f"{label}: " + ", ".join(f"{way} {value:{form}}" for way, value in ways))
+        axes[0].set_yticks(range(len(table)), [str(way) for way in table.index])
+        axes[0].set_ylim(len(table) - 0.5, -0.5)
+        headline(axes, finding)
+        describe(axes[0], f"{finding}: " + "; ".join(said))
+    return axes
