@@ -76,7 +76,7 @@ _FAILING = Stage("orders", ORDERS, batch_size=10, max_receive_count=3)
 _IN_PART = Stage("orders", ORDERS_IN_PART, batch_size=10, max_receive_count=3, in_part=True)
 
 BEFORE: dict[str, Stage | None] = {
-    "00": Stage("hello", HELLO, batch_size=1),
+    "00": Stage("shop", HELLO, batch_size=1),
     "01": None,
     "02": Stage("orders"),
     "03": Stage("orders", ORDERS),

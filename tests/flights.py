@@ -156,3 +156,18 @@ def crowd(messages: int = 50_000) -> Flight:
             flight.add(start + 60, "visible", message)
             flight.add(start + 60, "dead-lettered", message, receive_count=2, outcome="orders-dlq")
     return flight
+
+
+def outage() -> Flight:
+    """Return ten messages that wait up to an hour for their function, and three direct calls that fail meanwhile."""
+    flight = Flight()
+    for number in range(10):
+        message = message_id(number)
+        flight.add(300 * number, "sent", message)
+        flight.add(3600, "received", message, receive_count=1)
+        flight.run(3600.1, 3600.2, f"r{number}", {message: 1}, cold=0.1 if not number else None)
+        flight.add(3600.3, "deleted", message)
+    for number in range(3):
+        flight.add(900 * number, "invoked", request=f"d{number}", function=flight.function)
+        flight.add(900 * number + 0.1, "failed", request=f"d{number}", function=flight.function, outcome="KeyError")
+    return flight

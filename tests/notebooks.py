@@ -1,9 +1,11 @@
-"""Run a lab notebook as a learner does: as it stands, with its solutions, or with another answer in an exercise."""
+"""Run a lab notebook as a learner does: as it stands, with wrong answers before the right one, or another way."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +47,11 @@ class Run:
     notebook : NotebookNode
         With its outputs.
     verdicts : dict
-        What each exercise's check said.
+        What each exercise's check said, attempt by attempt.
     """
 
     notebook: Any
-    verdicts: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -62,8 +64,9 @@ def texts(cell: Any) -> list[str]:
     return [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])]
 
 
-def run(name: str, state_dir: Path, answers: dict[str, str] | None = None) -> Run:
-    """Run a notebook from a fresh kernel in a space of its own.
+@contextmanager
+def session(name: str, state_dir: Path, space: str = "") -> Iterator[tuple[Any, Callable[[int], Any]]]:
+    """Open a notebook in a fresh kernel.
 
     Parameters
     ----------
@@ -71,14 +74,15 @@ def run(name: str, state_dir: Path, answers: dict[str, str] | None = None) -> Ru
         The notebook's file name without its ending.
     state_dir : Path
         Where its local AWS keeps its state; an empty folder makes the run cold.
-    answers : dict, optional
-        The code to stand in an exercise's cell, by exercise.
+    space : str, optional
+        Its space; without one, a space of its own.
+
+    Yields
+    ------
+    tuple
+        The notebook, and a function that runs the cell at an index and returns it.
     """
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-    for cell in notebook.cells:
-        exercise = tagged(cell, "exercise")
-        if exercise and exercise in (answers or {}):
-            cell.source = (answers or {})[exercise]
     manager: KernelManager = KernelManager(kernel_name="python3")
     client = NotebookClient(
         notebook,
@@ -88,10 +92,43 @@ def run(name: str, state_dir: Path, answers: dict[str, str] | None = None) -> Ru
         resources={"metadata": {"path": str(FOLDER)}},
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "LAB_"))}
-    client.execute(env={**environment, "LAB_STATE_DIR": str(state_dir), "LAB_SPACE": f"{name}-test"})
-    result = Run(notebook)
-    for cell in notebook.cells:
-        exercise = tagged(cell, "check")
-        if exercise:
-            result.verdicts[exercise] = texts(cell)[-1]
-    return result
+    environment |= {"LAB_STATE_DIR": str(state_dir), "LAB_SPACE": space or f"{name}-test"}
+    with client.setup_kernel(env=environment):
+        yield notebook, lambda index: client.execute_cell(notebook.cells[index], index)
+
+
+def run(name: str, state_dir: Path, attempts: Mapping[str, Sequence[str]] | None = None, space: str = "") -> Run:
+    """Run a notebook from a fresh kernel.
+
+    Parameters
+    ----------
+    name, state_dir, space
+        As for `session`.
+    attempts : mapping, optional
+        By exercise, the code to stand in its cell, attempt after attempt. Before each further attempt the cells tagged
+        `start:` with the exercise's id are run again, and after each one the check.
+    """
+    with session(name, state_dir, space) as (notebook, execute):
+        result = Run(notebook)
+        starts: dict[str, list[int]] = {}
+        tried: dict[str, list[str]] = {}
+        position: dict[str, int] = {}
+        for index, cell in enumerate(notebook.cells):
+            if exercise := tagged(cell, "start"):
+                starts.setdefault(exercise, []).append(index)
+            if exercise := tagged(cell, "exercise"):
+                position[exercise] = index
+                tried[exercise] = list((attempts or {}).get(exercise, ()))
+                if tried[exercise]:
+                    cell.source = tried[exercise].pop(0)
+            execute(index)
+            if exercise := tagged(cell, "check"):
+                verdicts = result.verdicts.setdefault(exercise, [])
+                verdicts.append(texts(cell)[-1])
+                for answer in tried[exercise]:
+                    for start in starts.get(exercise, ()):
+                        execute(start)
+                    notebook.cells[position[exercise]].source = answer
+                    execute(position[exercise])
+                    verdicts.append(texts(execute(index))[-1])
+        return result

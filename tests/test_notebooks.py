@@ -34,25 +34,6 @@ def fresh(tmp_path: Path) -> Iterator[Path]:
     )
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_as_it_stands_it_reaches_the_bottom_and_every_exercise_is_not_yet_done(name: str, fresh: Path) -> None:
-    result = run(name, fresh)
-    assert result.verdicts
-    for exercise, verdict in result.verdicts.items():
-        assert verdict.startswith("○ not yet"), (exercise, verdict)
-    assert result.text.rstrip().endswith("0 left")
-    assert "Traceback" not in result.text
-
-
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_the_solution_that_a_reader_can_open_solves_each_exercise(name: str, fresh: Path) -> None:
-    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-    result = run(name, fresh, solutions(notebook))
-    for exercise, verdict in result.verdicts.items():
-        assert verdict.startswith("● yes"), (exercise, verdict)
-    assert result.text.rstrip().endswith("0 left")
-
-
 ANSWERS: list[tuple[str, str, str]] = [
     answer
     for path in sorted((Path(__file__).parent / "answers").glob("nb*.py"))
@@ -60,10 +41,46 @@ ANSWERS: list[tuple[str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("exercise", "answer", "sentence"), ANSWERS)
-def test_an_answer_earns_its_sentence(exercise: str, answer: str, sentence: str, fresh: Path) -> None:
-    (name,) = [name for name in NOTEBOOKS if name.startswith(exercise[:2])]
-    assert sentence in run(name, fresh, {exercise: answer}).verdicts[exercise]
+def answers(name: str, *, right: bool) -> dict[str, list[tuple[str, str]]]:
+    """Return a notebook's known answers with their sentences, by exercise: the wrong ones, or the other right ones."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for exercise, answer, sentence in ANSWERS:
+        if exercise[:2] == name[:2] and sentence.startswith("● yes") is right:
+            found.setdefault(exercise, []).append((answer, sentence))
+    return found
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_as_it_stands_it_reaches_the_bottom_and_every_exercise_is_not_yet_done(name: str, fresh: Path) -> None:
+    result = run(name, fresh)
+    assert result.verdicts
+    for exercise, (verdict,) in result.verdicts.items():
+        assert verdict.startswith("○ not yet"), (exercise, verdict)
+    assert result.text.rstrip().endswith("0 left")
+    assert "Traceback" not in result.text
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_each_wrong_answer_earns_its_sentence_and_then_the_solution_its_yes(name: str, fresh: Path) -> None:
+    """The solution is the one that a reader can open, tried where the wrong answers were tried before."""
+    solved = solutions(nbformat.read(FOLDER / f"{name}.ipynb", as_version=4))
+    wrong = answers(name, right=False)
+    attempts = {exercise: [*(answer for answer, _ in wrong.get(exercise, ())), solved[exercise]] for exercise in solved}
+    result = run(name, fresh, attempts)
+    for exercise, verdicts in result.verdicts.items():
+        sentences = [*(sentence for _, sentence in wrong.get(exercise, ())), "● yes"]
+        for number, (verdict, sentence) in enumerate(zip(verdicts, sentences, strict=True)):
+            assert sentence in verdict, (exercise, number, verdict)
+    assert result.text.rstrip().endswith("0 left")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_another_way_to_the_goal_is_as_good(name: str, fresh: Path) -> None:
+    others = answers(name, right=True)
+    assert set(others) == set(solutions(nbformat.read(FOLDER / f"{name}.ipynb", as_version=4))), "one for each exercise"
+    result = run(name, fresh, {exercise: [answer for answer, _ in given] for exercise, given in others.items()})
+    for exercise, verdicts in result.verdicts.items():
+        assert all(verdict.startswith("● yes") for verdict in verdicts), (exercise, verdicts)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -30,40 +30,38 @@ _TEXT = "The body arrives as text, even when you sent JSON: `json.loads` makes a
 )
 def total(lab: Lab, *, queue: str, function: str) -> Verdict:
     """Look for the total of the order in the log of a run that succeeded."""
-    changed = evidence.changed(lab, function)
-    if changed is None:
-        return not_yet(f"There is no function `{function}` yet: run the cells above first.")
-    depth = evidence.depth(lab, queue)
-    if depth is None:
-        return not_yet(f"There is no queue `{queue}` yet: run the cells above first.")
-    runs = evidence.runs(lab, function)
-    for run in reversed(runs):
+    found = _pipeline(lab, queue, function)
+    if isinstance(found, Verdict):
+        return found
+    changed, depth, runs = found
+    since = [run for run in runs if run.started >= changed]
+    for run in reversed(since):
         if not run.error and any(TOTAL in _numbers(line) for line in run.lines):
             return yes(
                 f"The log of run {run.request_id[:8]} holds {TOTAL}: your order went in as text and came out as a sum."
             )
-    if runs and runs[-1].error:
-        if changed > runs[-1].started and (depth.visible or depth.in_flight):
-            return almost(f"The function was changed since its last run failed. The message is {_hidden(depth)}.")
-        return almost(f"The last run failed with `{runs[-1].error}`. {_explain(runs[-1].error)}")
+    if since and since[-1].error:
+        return almost(f"The last run failed with `{since[-1].error}`. {_explain(since[-1].error)}")
+    for line in (line for run in reversed(since) for line in run.lines if "total" in line.lower()):
+        if numbers := _numbers(line):
+            return almost(f"The log says {numbers[-1]:g}, and 3 at 12.50 make {TOTAL}: multiply price by quantity.")
+        return almost(f"The log says `{line[:80]}` without a number; 3 at 12.50 make {TOTAL}: print the sum as well.")
     state = evidence.trigger_state(lab, queue, function)
     if state != "Enabled":
         seen = f"is {state}" if state else "does not exist"
         return not_yet(
             f"The trigger between `{queue}` and `{function}` {seen}; it has to be Enabled: run the cells above first."
         )
+    if runs and not since and runs[-1].error and depth.visible + depth.in_flight:
+        return almost(f"The function was changed since its last run failed. The message is {_hidden(depth)}.")
     if depth.visible or depth.in_flight:
         return not_yet(
             f"{_messages(depth.visible + depth.in_flight)} in the queue and not handled yet: wait, then check again."
         )
     if not runs:
         return not_yet("The function has not run yet, or its log is not there yet: send the order, then check again.")
-    for line in (line for run in reversed(runs) for line in run.lines if "total" in line.lower()):
-        if numbers := _numbers(line):
-            return almost(f"The log says {numbers[-1]:g}, and 3 at 12.50 make {TOTAL}: multiply price by quantity.")
-        return almost(f"The log says `{line[:80]}` without a number; 3 at 12.50 make {TOTAL}: print the sum as well.")
     return not_yet(
-        f"The function ran {_times(len(runs))}, at last without an error, and no line of its log holds {TOTAL}: "
+        f"The function has run {_times(len(since))} since you changed it, and no line of its log holds {TOTAL}: "
         "change the handler, deploy it, and send the order."
     )
 
@@ -78,13 +76,10 @@ def total(lab: Lab, *, queue: str, function: str) -> Verdict:
 )
 def repair(lab: Lab, *, queue: str, function: str) -> Verdict:
     """Look for a run that failed, a later one that succeeded, and a queue that is empty."""
-    changed = evidence.changed(lab, function)
-    if changed is None:
-        return not_yet(f"There is no function `{function}` yet: run the cells above first.")
-    depth = evidence.depth(lab, queue)
-    if depth is None:
-        return not_yet(f"There is no queue `{queue}` yet: run the cells above first.")
-    runs = evidence.runs(lab, function)
+    found = _pipeline(lab, queue, function)
+    if isinstance(found, Verdict):
+        return found
+    changed, depth, runs = found
     failed = [run for run in runs if run.error]
     if not failed:
         return not_yet("No run has failed yet: break the handler, deploy it, and send an order.")
@@ -109,6 +104,17 @@ def repair(lab: Lab, *, queue: str, function: str) -> Verdict:
         f"The handler failed {_times(len(failed))} (last with `{failed[-1].error}`), the queue kept the message, "
         "and the repaired handler got it."
     )
+
+
+def _pipeline(lab: Lab, queue: str, function: str) -> Verdict | tuple[float, evidence.Depth, list[evidence.Run]]:
+    """Return when the function was changed, what the queue holds and the runs so far; or what is not there yet."""
+    changed = evidence.changed(lab, function)
+    if changed is None:
+        return not_yet(f"There is no function `{function}` yet: run the cells above first.")
+    depth = evidence.depth(lab, queue)
+    if depth is None:
+        return not_yet(f"There is no queue `{queue}` yet: run the cells above first.")
+    return changed, depth, evidence.runs(lab, function)
 
 
 def _explain(error: str) -> str:

@@ -10,7 +10,7 @@ ENVELOPE = "The event is an envelope: your message is in `event['Records'][0]['b
 TEXT = "The body arrives as text, even when you sent JSON"
 BROKEN = """
 deploy("def handler(event, context):\\n    raise RuntimeError('not today')")
-sqs.send_message(QueueUrl=queue_url, MessageBody="one")
+sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps({"order": 8, "price": 2.0, "quantity": 4}))
 lab.wait(5, "for the run and its log")
 """
 WORKS = """
@@ -54,13 +54,15 @@ def handler(event, context):
     ("00-repair", BROKEN, "◐ almost: The last run failed with `RuntimeError: not today`. Repair the handler"),
     (
         "00-repair",
-        BROKEN + WORKS + 'sqs.send_message(QueueUrl=queue_url, MessageBody="two")\nlab.wait(5, "for the run")',
+        BROKEN
+        + WORKS
+        + 'sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps({"order": 9, "price": 1.5, "quantity": 2}))\nlab.wait(5, "for the run")',
         "◐ almost: There are two messages now; the first is hidden until its 30 s are over: wait, or fast-forward.",
     ),
     ("00-repair", BROKEN + WORKS, "and the function was changed since. The message is hidden until its 30 s are over"),
     (
         "00-repair",
-        BROKEN + WORKS + 'lab.wait_until(lambda: "1" in log_lines(), why="the message has come back")',
+        BROKEN + WORKS + 'lab.wait_until(lambda: "1" in log_lines(name), why="it has come back")',
         "● yes",
     ),
 ]
