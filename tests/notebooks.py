@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
+import jmespath
 import nbformat
+from botocore.config import Config
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
@@ -64,8 +69,27 @@ def texts(cell: Any) -> list[str]:
     return [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])]
 
 
+@dataclass
+class Session:
+    """A notebook that is open in a kernel.
+
+    Attributes
+    ----------
+    notebook : NotebookNode
+        Its cells.
+    execute : callable
+        Runs the cell at an index and returns it, with its outputs.
+    interrupt : callable
+        Interrupts the kernel, as the stop button does.
+    """
+
+    notebook: Any
+    execute: Callable[[int], Any]
+    interrupt: Callable[[], None]
+
+
 @contextmanager
-def session(name: str, state_dir: Path, space: str = "") -> Iterator[tuple[Any, Callable[[int], Any]]]:
+def session(name: str, state_dir: Path, space: str = "") -> Iterator[Session]:
     """Open a notebook in a fresh kernel.
 
     Parameters
@@ -76,11 +100,6 @@ def session(name: str, state_dir: Path, space: str = "") -> Iterator[tuple[Any, 
         Where its local AWS keeps its state; an empty folder makes the run cold.
     space : str, optional
         Its space; without one, a space of its own.
-
-    Yields
-    ------
-    tuple
-        The notebook, and a function that runs the cell at an index and returns it.
     """
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     manager: KernelManager = KernelManager(kernel_name="python3")
@@ -94,7 +113,11 @@ def session(name: str, state_dir: Path, space: str = "") -> Iterator[tuple[Any, 
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "LAB_"))}
     environment |= {"LAB_STATE_DIR": str(state_dir), "LAB_SPACE": space or f"{name}-test"}
     with client.setup_kernel(env=environment):
-        yield notebook, lambda index: client.execute_cell(notebook.cells[index], index)
+        yield Session(
+            notebook,
+            lambda index: client.execute_cell(notebook.cells[index], index),
+            lambda: os.kill(manager.provisioner.pid, signal.SIGINT),
+        )
 
 
 def run(name: str, state_dir: Path, attempts: Mapping[str, Sequence[str]] | None = None, space: str = "") -> Run:
@@ -108,7 +131,8 @@ def run(name: str, state_dir: Path, attempts: Mapping[str, Sequence[str]] | None
         By exercise, the code to stand in its cell, attempt after attempt. Before each further attempt the cells tagged
         `start:` with the exercise's id are run again, and after each one the check.
     """
-    with session(name, state_dir, space) as (notebook, execute):
+    with session(name, state_dir, space) as opened:
+        notebook, execute = opened.notebook, opened.execute
         result = Run(notebook)
         starts: dict[str, list[int]] = {}
         tried: dict[str, list[str]] = {}
@@ -132,3 +156,46 @@ def run(name: str, state_dir: Path, attempts: Mapping[str, Sequence[str]] | None
                     execute(position[exercise])
                     verdicts.append(texts(execute(index))[-1])
         return result
+
+
+LISTINGS: dict[str, tuple[str, str, str]] = {
+    "queues": ("sqs", "list_queues", "QueueUrls"),
+    "functions": ("lambda", "list_functions", "Functions[].FunctionName"),
+    "event source mappings": ("lambda", "list_event_source_mappings", "EventSourceMappings[].UUID"),
+    "roles": ("iam", "list_roles", "Roles[].RoleName"),
+    "policies": ("iam", "list_policies", "Policies[?starts_with(Arn, 'arn:aws:iam::aws:') == `false`].Arn"),
+    "log groups": ("logs", "describe_log_groups", "logGroups[].logGroupName"),
+    "alarms": ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
+    "topics": ("sns", "list_topics", "Topics[].TopicArn"),
+    "stacks": ("cloudformation", "describe_stacks", "Stacks[?StackStatus != 'DELETE_COMPLETE'].StackName"),
+    "buckets": ("s3", "list_buckets", "Buckets[].Name"),
+    "tables": ("dynamodb", "list_tables", "TableNames"),
+    "keys": ("kms", "list_keys", "Keys[].KeyId"),
+}
+
+
+def left(state_dir: Path) -> dict[str, list[str]]:
+    """Return what is still there by kind, as a plain client lists it: nothing of the labs' own takes part.
+
+    Parameters
+    ----------
+    state_dir : Path
+        Where the one local AWS that was used keeps its state.
+    """
+    (file,) = state_dir.glob("*.json")
+    server = json.loads(file.read_text(encoding="utf-8"))
+    config = Config(proxies={}, ignore_configured_endpoint_urls=True)
+    found = {}
+    for kind, (service, operation, path) in LISTINGS.items():
+        client = boto3.Session().client(
+            service,
+            endpoint_url=server["url"],
+            region_name=server["region"],
+            aws_access_key_id=server["access_key"],
+            aws_secret_access_key=server["secret_key"],
+            config=config,
+        )
+        names = jmespath.search(path, getattr(client, operation)()) or []
+        if names:
+            found[kind] = names
+    return found

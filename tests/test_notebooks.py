@@ -15,16 +15,14 @@ import pytest
 
 from tools.environment import ROOT
 
-from .notebooks import FOLDER, run, solutions, tagged
+from .notebooks import FOLDER, left, run, solutions, tagged
 
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Path]:
-    """Give a run a state folder of its own, and end its server."""
-    yield tmp_path
-    environment = {**os.environ, "LAB_STATE_DIR": str(tmp_path)}
+def stop_all(state_dir: Path) -> None:
+    """End the servers that keep their state in a folder."""
+    environment = {**os.environ, "LAB_STATE_DIR": str(state_dir)}
     subprocess.run(
         [sys.executable, "-m", "helpers.local_aws", "stop", "--all"],
         cwd=ROOT,
@@ -32,6 +30,13 @@ def fresh(tmp_path: Path) -> Iterator[Path]:
         capture_output=True,
         check=True,
     )
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Path]:
+    """Give a run a state folder of its own, and end its server."""
+    yield tmp_path
+    stop_all(tmp_path)
 
 
 ANSWERS: list[tuple[str, str, str]] = [
@@ -58,6 +63,7 @@ def test_as_it_stands_it_reaches_the_bottom_and_every_exercise_is_not_yet_done(n
         assert verdict.startswith("○ not yet"), (exercise, verdict)
     assert result.text.rstrip().endswith("0 left")
     assert "Traceback" not in result.text
+    assert left(fresh) == {}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -72,6 +78,7 @@ def test_each_wrong_answer_earns_its_sentence_and_then_the_solution_its_yes(name
         for number, (verdict, sentence) in enumerate(zip(verdicts, sentences, strict=True)):
             assert sentence in verdict, (exercise, number, verdict)
     assert result.text.rstrip().endswith("0 left")
+    assert left(fresh) == {}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -1,4 +1,4 @@
-"""The commands: help, lab, test, setup, check, bench, ledger and lock."""
+"""The commands: help, lab, test, setup, check, bench, ledger, course, course-long and lock."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def show_help(arguments: list[str]) -> int:
         "make check   look at the code: ruff and mypy\n"
         "make bench   measure the local AWS, beside its targets and beside another emulator (3 minutes)\n"
         "make ledger  fill the behaviours ledger's column of tests from the tests' marks\n"
+        "make course  write what is generated from the notebooks: navigation, cards, index, README's map\n"
+        "make course-long   run the whole course in order, and again after interrupts (weekly)\n"
         "make lock    solve the packages' versions anew and write them to requirements.lock\n"
         "\n"
         "PYTHON=python3.12 chooses the Python (3.11 to 3.14); ARGS='…' is handed on to what a command starts.\n"
@@ -116,6 +118,18 @@ def ledger(arguments: list[str]) -> int:
     return 0
 
 
+def course(arguments: list[str]) -> int:
+    """Write what is generated from the notebooks' metadata: navigation, cards, the index, README's map."""
+    setup([])
+    return run(["python", "-c", "from tools import course; print(*course.write() or ['Nothing to do.'], sep='\\n')"])
+
+
+def course_long(arguments: list[str]) -> int:
+    """Run the whole course in order in one place, and each notebook once more after an interrupt; a weekly matter."""
+    setup([])
+    return run(["python", "-m", "pytest", "-v", "tests/long_course.py", *arguments])
+
+
 def lock(arguments: list[str]) -> int:
     """Solve the packages' versions from pyproject.toml for every platform and Python, and write them down.
 
@@ -164,6 +178,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": check,
     "bench": bench,
     "ledger": ledger,
+    "course": course,
+    "course-long": course_long,
     "lock": lock,
 }
 

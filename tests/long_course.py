@@ -1,0 +1,53 @@
+"""The whole course in one place, in order, and every notebook again after an interrupt: `make course-long`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from .notebooks import FOLDER, left, run, session, solutions, tagged, texts
+from .test_notebooks import NOTEBOOKS, stop_all
+
+SPACE = "course"
+
+
+@pytest.fixture(scope="module")
+def one_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return the state folder that all notebooks share."""
+    folder = tmp_path_factory.mktemp("course")
+    yield folder
+    stop_all(folder)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_in_order_in_one_place_every_solution_is_a_yes(name: str, one_place: Path) -> None:
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    result = run(name, one_place, {exercise: [code] for exercise, code in solutions(notebook).items()}, SPACE)
+    assert all(verdict.startswith("● yes") for (verdict,) in result.verdicts.values()), result.verdicts
+    assert left(one_place) == {}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_an_interrupted_notebook_can_be_run_again(name: str, one_place: Path) -> None:
+    """The cell that an exercise waits in is stopped; then all cells are run from the first one, in the same kernel."""
+    with session(name, one_place, SPACE) as opened:
+        cells = opened.notebook.cells
+        stopped = next(index for index, cell in enumerate(cells) if tagged(cell, "exercise"))
+        for index in range(stopped):
+            opened.execute(index)
+        cells[stopped].source, written = "lab.wait_until(lambda: False, timeout=3600)", cells[stopped].source
+        cells[stopped].metadata["tags"].append("raises-exception")
+        threading.Timer(1, opened.interrupt).start()
+        opened.execute(stopped)
+        assert "Stopped while waiting" in str(cells[stopped].outputs)
+        cells[stopped].source = written
+        cells[stopped].metadata["tags"].remove("raises-exception")
+        for index in range(len(cells)):
+            opened.execute(index)
+        last = [cell for cell in cells if cell.cell_type == "code"][-1]
+        assert texts(last)[-1].rstrip().endswith("0 left")
+    assert left(one_place) == {}
