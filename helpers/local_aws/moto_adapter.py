@@ -52,6 +52,7 @@ from werkzeug.exceptions import HTTPException, NotFound  # noqa: E402
 from .errors import ApiError  # noqa: E402
 
 if TYPE_CHECKING:
+    from .keys import Key
     from .space import Space
 
 __all__ = [
@@ -128,6 +129,8 @@ _HOOKS: tuple[tuple[str, str], ...] = (
     ("moto.iam.models", "IAMBackend.get_groups_for_user"),
     ("moto.iam.models", "Policy.update_default_version"),
     ("moto.iam.models", "Role.put_policy"),
+    ("moto.kms.models", "kms_backends"),
+    ("moto.kms.models", "KmsBackend.get_key_id_from_alias"),
     ("moto.logs.models", "logs_backends"),
     ("moto.logs.models", "LogEvent.to_filter_dict"),
     ("moto.logs.models", "LogGroup.create_log_stream"),
@@ -411,7 +414,7 @@ class ControlPlane:
         except NotImplementedError:
             raise _not_offered(f"{service}:{action}") from None
         finally:
-            if service in ("iam", "sts") and not _READING.match(action):
+            if service in ("iam", "sts", "kms") and not _READING.match(action):
                 self._after_change(service)
             if service == "sns" and action.startswith("Publish"):
                 self._take_text_messages()
@@ -604,6 +607,23 @@ class ControlPlane:
     def _may_hold_keys(self) -> bool:
         # Before the first change nobody has made a key, and an unknown key must not cost the import of IAM.
         return self.generation > 0
+
+    # KMS
+
+    def key(self, identifier: str) -> Key | None:
+        """Return a key by its id or its alias (`alias/orders`), or None."""
+        from moto.kms.models import kms_backends
+
+        from .keys import Key
+
+        backend = kms_backends[self._account][self._region]
+        if identifier.startswith("alias/"):
+            identifier = str(backend.get_key_id_from_alias(identifier) or "")
+        found = backend.keys.get(identifier)
+        if found is None:
+            return None
+        usage = str(found.key_usage or "ENCRYPT_DECRYPT")
+        return Key(str(found.arn), str(found.key_state), usage, json.loads(found.policy))
 
     # STS
 

@@ -219,13 +219,13 @@ class Notifications:
             self._send(queue, one.message if one.raw else json.dumps(self.envelope(one)), {}, one)
 
     def _may_send(self, queue: Queue, topic_arn: str) -> bool:
-        """Return whether the queue's policy lets SNS send to it for this topic."""
+        """Return whether the queue's policy, and that of its key, let SNS send to it for this topic."""
         text = queue.attributes.get("Policy")
         if not text:
             return False
         context = {"aws:SourceArn": topic_arn, "aws:SourceAccount": self._space.account}
         decision = evaluate((json.loads(text),), "sqs:SendMessage", queue.arn, context, _PRINCIPAL)
-        return decision is Decision.ALLOW
+        return decision is Decision.ALLOW and self._space.keys.service_may_send(_PRINCIPAL[0][1], queue)
 
 
 def _queue_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -449,6 +449,10 @@ def _reason(
     by_identity = evaluate(policies, action, resource, context)
     if by_identity is Decision.DENY:
         return "with an explicit deny in an identity-based policy"
+    if action.startswith("kms:") and resource_policy is not None:
+        # Identity policies count for a key only as far as its own policy lets the account decide.
+        lent = evaluate((resource_policy,), action, resource, context, (names.account,))
+        by_identity = by_identity if lent is Decision.ALLOW else Decision.NOTHING
     by_resource = direct = Decision.NOTHING
     if resource_policy is not None:
         own = (resource_policy,)
@@ -543,6 +547,10 @@ class Permissions:
         self._sessions_role[made.identity.arn] = role_arn
         return made
 
+    def requester(self, identity: Identity) -> str:
+        """Return as whom a caller counts with KMS: all sessions of a role are one (row E17)."""
+        return self._role_of(identity) or identity.arn
+
     # Rights
 
     def check(
@@ -630,6 +638,11 @@ class Permissions:
             self._decided[question] = allowed
         return allowed
 
+    def key_policy_allows(self, policy: Mapping[str, Any], action: str, key_arn: str, service: str) -> bool:
+        """Return whether a key's policy lets an AWS service use the key."""
+        known = self._context(None, None, {"aws:SourceAccount": self._space.account})
+        return evaluate((policy,), action, key_arn, known, (("Service", service),)) is Decision.ALLOW
+
     def role_trusts(self, role_arn: str, service: str, context: Context | None = None) -> bool:
         """Return whether a role lets an AWS service assume it (rows E1 and E2); False for an unknown role.
 
@@ -694,9 +707,11 @@ class Permissions:
         return _reason(policies, boundary, resource_policy, action, resource, known, names)
 
     def _policy_of(self, action: str, resource: str | None) -> Mapping[str, Any] | None:
-        """Return the Policy of the queue that an action of SQS is about, or None."""
-        if resource is None or not action.startswith("sqs:"):
+        """Return the Policy of the queue that an action of SQS is about, or the policy of a key, or None."""
+        if resource is None or not action.startswith(("sqs:", "kms:")):
             return None
+        if action.startswith("kms:"):
+            return self._space.keys.policy(resource)
         queue = self._space.queues.by_arn(resource)
         text = None if queue is None else queue.attributes.get("Policy")
         return _parsed(text) if text else None

@@ -153,7 +153,7 @@ class Pollers:
         if self._resting is not None:
             return
         queue = self.space.queues.by_arn(self.mapping.queue_arn)
-        if queue is None or not self._may("sqs:ReceiveMessage"):
+        if queue is None or not self._may("sqs:ReceiveMessage") or not self._may_decrypt(queue):
             return
         self._queue = queue
         room = self.settings.batch_size - (len(self._gathering.messages) if self._gathering else 0)
@@ -186,10 +186,16 @@ class Pollers:
                 return False
         return self.space.permissions.role_allows(self._role, action, self.mapping.queue_arn)
 
+    def _may_decrypt(self, queue: Queue) -> bool:
+        """Whether the role may use the queue's key; without it the pollers say nothing and read nothing (row E20)."""
+        return self.space.keys.role_may_read(self._role, queue)
+
     def wake(self) -> None:
         """Look again whether the role may read."""
-        if self._receiver is not None and not self._may("sqs:ReceiveMessage"):
-            self._leave()
+        if self._receiver is not None:
+            queue = self._queue
+            if queue is None or not self._may("sqs:ReceiveMessage") or not self._may_decrypt(queue):
+                self._leave()
         self.poll()
 
     # Reading.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .alarms import Alarms
     from .events import Events
     from .functions import Functions
+    from .keys import Keys
     from .logs import Logs
     from .logs_queries import Queries
     from .mappings import Mappings
@@ -88,6 +89,7 @@ class Space:
     logs: Logs = field(init=False)
     queries: Queries = field(init=False)
     permissions: Permissions = field(init=False)
+    keys: Keys = field(init=False)
     control: ControlPlane = field(init=False)
     notifications: Notifications = field(init=False)
     stacks: Stacks = field(init=False)
@@ -96,6 +98,7 @@ class Space:
         from .alarms import Alarms
         from .events import Events
         from .functions import Functions
+        from .keys import Keys
         from .logs import Logs
         from .logs_queries import Queries
         from .mappings import Mappings
@@ -110,6 +113,7 @@ class Space:
         self.events = Events(self)
         self.control = ControlPlane(self)
         self.permissions = Permissions(self)
+        self.keys = Keys(self)
         self.metrics = Metrics(self)
         self.logs = Logs(self)
         self.queries = Queries()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import queue_attributes, sqs_validation
+from . import keys, queue_attributes, sqs_validation
 from . import sqs_errors as errors
 from .errors import ApiError
 from .messages import Draft, Message, Sent, md5_of_attributes
@@ -232,6 +232,7 @@ def _send_message(call: Call) -> dict[str, Any]:
             "One or more parameters are invalid. "
             f"Reason: Message must be shorter than {queue.maximum_message_size} bytes."
         )
+    call.space.keys.check(call.identity, queue, keys.SEND)
     return _sent(queue.send(draft, call.identity.user_id), call.params)
 
 
@@ -265,6 +266,7 @@ def _send_message_batch(call: Call) -> dict[str, Any]:
         text = f"Batch requests cannot be longer than {BATCH_BYTES} bytes. You have sent {total} bytes."
         raise errors.batch("BatchRequestTooLong", text)
     if drafts:
+        call.space.keys.check(call.identity, queue, keys.SEND)
         results = queue.send_many([draft for _, draft in drafts], call.identity.user_id)
         for (entry, _), sent in zip(drafts, results, strict=True):
             answer.succeeded(entry, _sent(sent, entry))
@@ -313,6 +315,7 @@ def _receive_message(call: Call) -> dict[str, Any] | Later:
     if visibility is not None:
         _check_visibility(visibility)
     attempt_id = sqs_validation.attempt_id(params)
+    call.space.keys.check(call.identity, queue, keys.RECEIVE)
     number = 1 if number is None else number
     wait = queue.wait_time if wait is None else wait
     if wait:

@@ -1,0 +1,162 @@
+"""A queue under a customer's KMS key: what it asks of producer, consumer and trigger, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from .conftest import Aws
+from .sqs import send
+from .test_rights import Caller, caller, policy
+from .triggers import RECORDS
+
+__all__ = ["caller"]
+
+HIDDEN = (
+    "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are "
+    "not allowed to access. (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException; Request ID: "
+)
+
+
+class Locked:
+    """A queue under a new key."""
+
+    def __init__(self, aws: Aws, **attributes: Any) -> None:
+        self.aws = aws
+        self.kms = aws.client("kms")
+        self.key = self.kms.create_key()["KeyMetadata"]
+        self.arn = str(self.key["Arn"])
+        self.url = aws.queue(KmsMasterKeyId=self.key["KeyId"], **attributes)
+
+    def refusal(self, client: Any, method: str = "receive_message", **params: Any) -> tuple[str, str]:
+        """Return code and text of a refused call."""
+        with pytest.raises(ClientError) as refused:
+            getattr(client, method)(QueueUrl=self.url, **params)
+        error = refused.value.response["Error"]
+        return error["Code"], error["Message"]
+
+
+@pytest.mark.behaviour("E18", "E19")
+def test_producer_and_consumer_need_the_key_beside_the_queue(aws: Aws, caller: Caller) -> None:
+    locked, client = Locked(aws, KmsDataKeyReusePeriodSeconds=60), caller.client("sqs")
+    everything = {"Action": "sqs:*"}
+    key = {"Action": "kms:GenerateDataKey", "Resource": locked.arn}
+    decrypt = {"Action": "kms:Decrypt", "Resource": locked.arn}
+    caller.may(everything)
+    code, text = locked.refusal(client, "send_message", MessageBody="x")
+    assert code == "KMS.AccessDeniedException"
+    assert text.startswith(caller.denied("kms:GenerateDataKey", locked.arn) + " (Service: AWSKMS; Status Code: 400; ")
+    caller.may(everything, key)
+    code, text = locked.refusal(client, "send_message", MessageBody="x")
+    assert text.startswith(caller.denied("kms:Decrypt", locked.arn))
+    caller.may(everything, key, decrypt)
+    assert client.send_message(QueueUrl=locked.url, MessageBody="x")["MessageId"]
+    sent = client.send_message_batch(QueueUrl=locked.url, Entries=[{"Id": "a", "MessageBody": "y"}])
+    assert len(sent["Successful"]) == 1
+    caller.may(everything, key)
+    assert len(client.receive_message(QueueUrl=locked.url)["Messages"]) == 1, "a data key is used again for a while"
+    aws.advance(61)
+    code, text = locked.refusal(client)
+    assert code == "KMS.AccessDeniedException"
+    assert text.startswith(HIDDEN)
+    caller.may(everything, decrypt)
+    assert client.receive_message(QueueUrl=locked.url)["Messages"]
+
+
+@pytest.mark.behaviour("E17", "E20")
+def test_a_trigger_without_the_right_to_decrypt_is_silent_until_it_has_it(aws: Aws) -> None:
+    locked = Locked(aws)
+    role = aws.role()
+    function = aws.function(RECORDS, role=role)
+    uuid = aws.mapping(locked.url, function, BatchSize=1)
+    send(aws, locked.url, "a", "b")
+    start = aws.now()
+    aws.advance(600)
+    mapping = aws.client("lambda").get_event_source_mapping(UUID=uuid)
+    assert mapping["State"] == "Enabled"
+    assert aws.printed(function) == []
+    assert aws.counts(locked.url) == (2, 0), "nothing was received, so nothing moves towards a dead-letter queue"
+    may = policy({"Action": "kms:Decrypt", "Resource": locked.arn})
+    name = role.rpartition("/")[2]
+    aws.client("iam").put_role_policy(RoleName=name, PolicyName="key", PolicyDocument=json.dumps(may))
+    aws.advance(1)
+    assert len(aws.printed(function)) == 2
+    assert all(seen["at"] >= start + 600 for seen in aws.printed(function))
+    aws.client("iam").delete_role_policy(RoleName=name, PolicyName="key")
+    aws.advance(301)
+    send(aws, locked.url, "c")
+    aws.advance(60)
+    assert len(aws.printed(function)) == 2
+    assert aws.counts(locked.url) == (1, 0)
+
+
+@pytest.mark.behaviour("E16")
+def test_a_queue_without_a_customers_key_asks_for_no_right_on_one(aws: Aws, caller: Caller) -> None:
+    caller.may({"Action": "sqs:*"})
+    client = caller.client("sqs")
+    for url in (aws.queue(SqsManagedSseEnabled="true"), aws.queue(KmsMasterKeyId="alias/aws/sqs")):
+        client.send_message(QueueUrl=url, MessageBody="x")
+        assert client.receive_message(QueueUrl=url)["Messages"]
+
+
+@pytest.mark.behaviour("E21")
+def test_a_key_that_cannot_be_used_refuses_everybody_by_its_state(aws: Aws) -> None:
+    locked, sqs = Locked(aws), aws.client("sqs")
+    kms, identifier, arn = locked.kms, locked.key["KeyId"], locked.arn
+
+    def told() -> tuple[str, str]:
+        code, text = locked.refusal(sqs)
+        assert locked.refusal(sqs, "send_message", MessageBody="x")[0] == code
+        return code, text.partition(" (Service: AWSKMS; Status Code: 400; Error Code: ")[0]
+
+    kms.disable_key(KeyId=identifier)
+    assert told() == ("KMS.DisabledException", f"{arn} is disabled.")
+    kms.schedule_key_deletion(KeyId=identifier, PendingWindowInDays=7)
+    assert told() == ("KMS.InvalidStateException", f"{arn} is pending deletion.")
+    kms.cancel_key_deletion(KeyId=identifier)
+    kms.enable_key(KeyId=identifier)
+    sqs.send_message(QueueUrl=locked.url, MessageBody="x")
+    signing = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")["KeyMetadata"]["KeyId"]
+    elsewhere = f"arn:aws:kms:eu-west-1:{aws.info.account}:key/{identifier}"
+    for name, expected in (
+        (signing, "KMS.InvalidKeyUsageException"),
+        ("alias/nowhere", "KMS.NotFoundException"),
+        ("0d0c0b0a-0000-4000-8000-000000000000", "KMS.NotFoundException"),
+        (elsewhere, "KMS.NotFoundException"),
+    ):
+        sqs.set_queue_attributes(QueueUrl=locked.url, Attributes={"KmsMasterKeyId": name})
+        assert told()[0] == expected, name
+    with pytest.raises(sqs.exceptions.KmsNotFound):
+        sqs.receive_message(QueueUrl=locked.url)
+
+
+@pytest.mark.behaviour("E17", "E18")
+def test_a_keys_own_policy_decides_whether_identity_policies_count(aws: Aws, caller: Caller) -> None:
+    locked, client = Locked(aws), caller.client("sqs")
+    caller.may({"Action": ["sqs:*", "kms:*"]})
+    nobody = {"Principal": {"AWS": f"arn:aws:iam::{aws.info.account}:user/other"}, "Action": "kms:*"}
+    locked.kms.put_key_policy(KeyId=locked.arn, PolicyName="default", Policy=json.dumps(policy(nobody)))
+    assert locked.refusal(client, "send_message", MessageBody="x")[0] == "KMS.AccessDeniedException"
+    caller.may({"Action": "sqs:*"})
+    named = {"Principal": {"AWS": caller.arn}, "Action": ["kms:GenerateDataKey*", "kms:Decrypt"]}
+    locked.kms.put_key_policy(KeyId=locked.arn, PolicyName="default", Policy=json.dumps(policy(named)))
+    assert client.send_message(QueueUrl=locked.url, MessageBody="x")["MessageId"]
+    assert client.receive_message(QueueUrl=locked.url)["Messages"]
+
+
+def test_sns_reaches_an_encrypted_queue_only_if_the_key_names_it(aws: Aws) -> None:
+    locked, sns = Locked(aws), aws.client("sns")
+    topic = sns.create_topic(Name=aws.name("topic"))["TopicArn"]
+    service = {"Principal": {"Service": "sns.amazonaws.com"}}
+    may_send = policy({**service, "Action": "sqs:SendMessage"})
+    aws.client("sqs").set_queue_attributes(QueueUrl=locked.url, Attributes={"Policy": json.dumps(may_send)})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=aws.queue_arn(locked.url))
+    sns.publish(TopicArn=topic, Message="lost")
+    key_policy = policy({**service, "Action": ["kms:GenerateDataKey*", "kms:Decrypt"]})
+    locked.kms.put_key_policy(KeyId=locked.arn, PolicyName="default", Policy=json.dumps(key_policy))
+    sns.publish(TopicArn=topic, Message="kept")
+    (message,) = aws.client("sqs").receive_message(QueueUrl=locked.url, MaxNumberOfMessages=10)["Messages"]
+    assert json.loads(message["Body"])["Message"] == "kept"
