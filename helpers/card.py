@@ -48,19 +48,24 @@ class Card:
         align = "right" if self.numbers else "left"
 
         def cells(row: Sequence[str]) -> str:
-            first, *rest = (html.escape(cell) for cell in row)
+            first, *rest = (_escaped(cell) for cell in row)
             return f'<th style="text-align:left">{first}</th>' + "".join(
                 f'<td style="text-align:{align}">{cell}</td>' for cell in rest
             )
 
-        header = "".join(f'<th style="text-align:{align}">{html.escape(cell)}</th>' for cell in self.header)
+        header = "".join(f'<th style="text-align:{align}">{_escaped(cell)}</th>' for cell in self.header)
         head = f"<thead><tr>{header}</tr></thead>" if header else ""
         body = "".join(f"<tr>{cells(row)}</tr>" for row in self.rows)
-        foot = f"<p><strong>{html.escape(self.footer)}</strong></p>" if self.footer else ""
+        foot = f"<p><strong>{_escaped(self.footer)}</strong></p>" if self.footer else ""
         return (
-            f"<p><strong>{html.escape(self.title)}</strong></p>"
+            f"<p><strong>{_escaped(self.title)}</strong></p>"
             f'<table style="border:{_BORDER}; margin:0">{head}<tbody>{body}</tbody></table>{foot}'
         )
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _escaped(text: str) -> str:
+    """Return text as HTML. A page sets what stands between two bare dollar signs as a formula."""
+    return html.escape(text).replace("$", "<span>$</span>")

@@ -46,6 +46,32 @@ def handler(event, context):
     return {"batchItemFailures": failed}
 """
 
+CHARGES = """
+import json
+import os
+
+
+def total(order):
+    return round(order["price"] * order["quantity"], 2)
+
+
+def handler(event, context):
+    failed = []
+    for record in event["Records"]:
+        message, receive = record["messageId"], record["attributes"]["ApproximateReceiveCount"]
+        try:
+            order = json.loads(record["body"])
+            amount = total(order)
+            if os.environ.get("PAYMENTS") == "down":
+                raise ConnectionError("payments do not answer")
+            charged = {"charged": order["order"], "amount": amount}
+            print(json.dumps({**charged, "message": message, "receive": receive}))
+        except Exception as problem:
+            print(json.dumps({"failed": message, "error": f"{type(problem).__name__}: {problem}"}))
+            failed.append({"itemIdentifier": message})
+    return {"batchItemFailures": failed}
+"""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -83,7 +109,7 @@ BEFORE: dict[str, Stage | None] = {
     "04": Stage("orders", ORDERS, batch_size=1),
     "05": Stage("orders", ORDERS, batch_size=10),
     "06": _FAILING,
-    "07": _IN_PART,
+    "07": Stage("orders", CHARGES, batch_size=10, max_receive_count=3, in_part=True),
     "08": _IN_PART,
     "09": _IN_PART,
     "10": _FAILING,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TIMEOUT = 300.0
 """Seconds on the lab's clock for what AWS deletes at its leisure (a queue takes up to 60, a trigger longer)."""
 
+Found = Iterator[tuple[str, Callable[[], Any] | None]]
+
 _LATER = (
     "ResourceInUseException",
     "ResourceConflictException",
@@ -36,11 +38,12 @@ class Kind:
     name : str
         Its name in the plural, as in `guard.RULES`.
     find : callable
-        `(lab) -> iterator of (id, delete)` over what bears the prefix, and the tag where AWS takes one.
+        `(lab) -> iterator of (id, delete)` over what bears the prefix. `delete` is None where AWS takes a tag and the
+        lab's is not there: that was made without the lab's clients, so it is counted and left alone.
     """
 
     name: str
-    find: Callable[[Lab], Iterator[tuple[str, Callable[[], Any]]]]
+    find: Callable[[Lab], Found]
 
 
 @dataclass
@@ -55,6 +58,8 @@ class Report:
         By kind, what was removed.
     left : dict of str to list of str
         By kind, what is still listed.
+    untagged : set of str
+        What of it bears the prefix and lacks the tag, which nobody but its maker may delete.
     problems : list of str
         What AWS refused.
     """
@@ -62,6 +67,7 @@ class Report:
     where: str
     deleted: dict[str, set[str]] = field(default_factory=dict)
     left: dict[str, list[str]] = field(default_factory=dict)
+    untagged: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -92,15 +98,19 @@ class Report:
         """
         if self.total_left or self.problems:
             names = ", ".join(name for things in self.left.values() for name in things)
+            others = ", ".join(sorted(self.untagged))
+            why = f"Made without the lab's clients, so not touched: {others}." if others else ""
             raise LabError(
                 f"Cleanup is not complete: {names or 'AWS would not list everything'}.",
-                " ".join(self.problems),
-                "Run lab.cleanup() again, or remove it in the console.",
+                " ".join([why, *self.problems]).strip(),
+                "Remove what is yours with the client that made it, or in the console; then run lab.cleanup() again.",
             )
 
 
 def sweep(lab: Lab) -> Report:
-    """Delete everything with the lab's prefix and tag; rounds go on until AWS lists nothing more.
+    """Delete everything with the lab's prefix and tag; rounds go on until AWS lists nothing more of it.
+
+    What has the prefix alone is counted as left.
 
     Returns
     -------
@@ -112,10 +122,13 @@ def sweep(lab: Lab) -> Report:
     report.left = {kind.name: [] for kind in KINDS}
 
     def nothing_left() -> bool:
-        report.problems = []
+        report.problems, report.untagged = [], set()
+        untagged = 0
         for kind in KINDS:
-            report.left[kind.name] = _sweep_kind(lab, kind, report)
-        return not report.total_left
+            report.left[kind.name], others = _sweep_kind(lab, kind, report)
+            report.untagged |= others
+            untagged += len(others)
+        return report.total_left == untagged
 
     # The first round deletes what it finds, so that only a further one can find nothing.
     if not nothing_left():
@@ -128,13 +141,17 @@ def sweep(lab: Lab) -> Report:
     return report
 
 
-def _sweep_kind(lab: Lab, kind: Kind, report: Report) -> list[str]:
+def _sweep_kind(lab: Lab, kind: Kind, report: Report) -> tuple[list[str], set[str]]:
     from botocore.exceptions import ClientError
 
-    found = []
+    found: list[str] = []
+    untagged: set[str] = set()
     try:
         for name, delete in kind.find(lab):
             found.append(name)
+            if delete is None:
+                untagged.add(name)
+                continue
             try:
                 delete()
             except ClientError as problem:
@@ -148,10 +165,74 @@ def _sweep_kind(lab: Lab, kind: Kind, report: Report) -> list[str]:
     except ClientError as problem:
         if not is_missing(problem):
             report.problems.append(f"{kind.name}: {problem.response['Error'].get('Message', 'refused')}")
-    return found
+    return found, untagged
 
 
-def _triggers(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _stacks(lab: Lab) -> Found:
+    client = lab.client("cloudformation")
+    for page in client.get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            name = stack["StackName"]
+            # What belongs to another stack goes with it.
+            if not _named(lab, name) or stack.get("ParentId") or stack["StackStatus"] == "DELETE_COMPLETE":
+                continue
+            if stack["StackStatus"] == "DELETE_IN_PROGRESS":
+                yield name, lambda: None
+                continue
+            delete = partial(client.delete_stack, StackName=name)
+            yield from _claimed(lab, name, delete, partial(dict, Tags=stack.get("Tags", [])))
+
+
+def _alarms(lab: Lab) -> Found:
+    client = lab.client("cloudwatch")
+    pages = client.get_paginator("describe_alarms").paginate(
+        AlarmNamePrefix=f"{lab.prefix}-", AlarmTypes=["CompositeAlarm", "MetricAlarm"]
+    )
+    for page in pages:
+        for alarm in [*page.get("CompositeAlarms", []), *page.get("MetricAlarms", [])]:
+            name, arn = alarm["AlarmName"], alarm["AlarmArn"]
+            delete = partial(client.delete_alarms, AlarmNames=[name])
+            yield from _claimed(lab, name, delete, client.list_tags_for_resource, ResourceARN=arn)
+
+
+def _topics(lab: Lab) -> Found:
+    # A topic's subscriptions go with it.
+    client = lab.client("sns")
+    for page in client.get_paginator("list_topics").paginate():
+        for topic in page["Topics"]:
+            arn = topic["TopicArn"]
+            if _named(lab, own_part(arn)):
+                delete = partial(client.delete_topic, TopicArn=arn)
+                yield from _claimed(lab, own_part(arn), delete, client.list_tags_for_resource, ResourceArn=arn)
+
+
+def _buckets(lab: Lab) -> Found:
+    from botocore.exceptions import ClientError
+
+    client = lab.client("s3")
+
+    def tags(bucket: str) -> dict[str, Any]:
+        try:
+            return {"Tags": client.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+        except ClientError as problem:
+            if problem.response["Error"]["Code"] != "NoSuchTagSet":
+                raise
+            return {}
+
+    def delete(bucket: str) -> None:
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            things = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if things:
+                objects = [{key: thing[key] for key in ("Key", "VersionId")} for thing in things]
+                client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        client.delete_bucket(Bucket=bucket)
+
+    for bucket in client.list_buckets().get("Buckets", []):
+        if _named(lab, bucket["Name"]):
+            yield from _claimed(lab, bucket["Name"], partial(delete, bucket["Name"]), tags, bucket=bucket["Name"])
+
+
+def _triggers(lab: Lab) -> Found:
     client = lab.client("lambda")
     for page in client.get_paginator("list_event_source_mappings").paginate():
         for mapping in page["EventSourceMappings"]:
@@ -160,31 +241,33 @@ def _triggers(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
             uuid = mapping["UUID"]
             if mapping.get("State") == "Deleting":
                 yield uuid, lambda: None
-            elif _tagged(lab, client.list_tags, Resource=mapping["EventSourceMappingArn"]):
-                yield uuid, partial(client.delete_event_source_mapping, UUID=uuid)
+                continue
+            delete = partial(client.delete_event_source_mapping, UUID=uuid)
+            yield from _claimed(lab, uuid, delete, client.list_tags, Resource=mapping["EventSourceMappingArn"])
 
 
-def _functions(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _functions(lab: Lab) -> Found:
     client = lab.client("lambda")
     for page in client.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
             name, arn = function["FunctionName"], function["FunctionArn"]
-            if _named(lab, name) and _tagged(lab, client.list_tags, Resource=arn):
-                yield name, partial(client.delete_function, FunctionName=name)
+            if _named(lab, name):
+                delete = partial(client.delete_function, FunctionName=name)
+                yield from _claimed(lab, name, delete, client.list_tags, Resource=arn)
 
 
-def _queues(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _queues(lab: Lab) -> Found:
     client = lab.client("sqs")
     pages = client.get_paginator("list_queues").paginate(
         QueueNamePrefix=f"{lab.prefix}-", PaginationConfig={"PageSize": 1000}
     )
     for page in pages:
         for url in page.get("QueueUrls", []):
-            if _tagged(lab, client.list_queue_tags, QueueUrl=url):
-                yield own_part(url), partial(client.delete_queue, QueueUrl=url)
+            delete = partial(client.delete_queue, QueueUrl=url)
+            yield from _claimed(lab, own_part(url), delete, client.list_queue_tags, QueueUrl=url)
 
 
-def _roles(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _roles(lab: Lab) -> Found:
     client = lab.client("iam")
 
     def delete(name: str) -> None:
@@ -199,11 +282,11 @@ def _roles(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
     for page in client.get_paginator("list_roles").paginate():
         for role in page["Roles"]:
             name = role["RoleName"]
-            if _named(lab, name) and _tagged(lab, client.list_role_tags, RoleName=name):
-                yield name, partial(delete, name)
+            if _named(lab, name):
+                yield from _claimed(lab, name, partial(delete, name), client.list_role_tags, RoleName=name)
 
 
-def _policies(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _policies(lab: Lab) -> Found:
     client = lab.client("iam")
 
     def delete(arn: str) -> None:
@@ -215,11 +298,23 @@ def _policies(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
     for page in client.get_paginator("list_policies").paginate(Scope="Local"):
         for policy in page["Policies"]:
             name, arn = policy["PolicyName"], policy["Arn"]
-            if _named(lab, name) and _tagged(lab, client.list_policy_tags, PolicyArn=arn):
-                yield name, partial(delete, arn)
+            if _named(lab, name):
+                yield from _claimed(lab, name, partial(delete, arn), client.list_policy_tags, PolicyArn=arn)
 
 
-def _log_groups(lab: Lab) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _tables(lab: Lab) -> Found:
+    client = lab.client("dynamodb")
+    for page in client.get_paginator("list_tables").paginate():
+        for name in filter(partial(_named, lab), page["TableNames"]):
+            table = client.describe_table(TableName=name)["Table"]
+            if table["TableStatus"] == "DELETING":
+                yield name, lambda: None
+                continue
+            delete = partial(client.delete_table, TableName=name)
+            yield from _claimed(lab, name, delete, client.list_tags_of_resource, ResourceArn=table["TableArn"])
+
+
+def _log_groups(lab: Lab) -> Found:
     # Lambda makes these groups itself, without the tag.
     client = lab.client("logs")
     for beginning in (f"/aws/lambda/{lab.prefix}-", f"{lab.prefix}-"):
@@ -233,26 +328,36 @@ def _named(lab: Lab, name: str) -> bool:
     return name.startswith(f"{lab.prefix}-")
 
 
-def _tagged(lab: Lab, read: Callable[..., dict[str, Any]], **which: str) -> bool:
+def _claimed(
+    lab: Lab, name: str, delete: Callable[[], Any], read: Callable[..., dict[str, Any]], **which: str
+) -> Found:
+    """Yield what bears the lab's tag with its `delete`, and what bears no lab's tag without one."""
     from botocore.exceptions import ClientError
 
     try:
         tags = read(**which).get("Tags", {})
     except ClientError as problem:
         if is_missing(problem):
-            return False
+            return
         raise
     if isinstance(tags, list):
         tags = {tag["Key"]: tag["Value"] for tag in tags}
-    return bool(tags.get(TAG) == lab.prefix)
+    owner = tags.get(TAG)
+    if owner is None or owner == lab.prefix:
+        yield name, delete if owner else None
 
 
 KINDS = (
+    Kind("stacks", _stacks),
     Kind("triggers", _triggers),
     Kind("functions", _functions),
+    Kind("alarms", _alarms),
+    Kind("topics", _topics),
     Kind("queues", _queues),
     Kind("roles", _roles),
     Kind("policies", _policies),
+    Kind("tables", _tables),
+    Kind("buckets", _buckets),
     Kind("log groups", _log_groups),
 )
 """In the order of deletion: who still writes or reads goes first. A further kind of thing gets its row here."""

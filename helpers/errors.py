@@ -37,7 +37,7 @@ class Interrupted(KeyboardInterrupt):
         return [str(self)]
 
 
-_MISSING = ("NotFound", "NotFoundException", "DoesNotExist", "NonExistentQueue", "NoSuchEntity")
+_MISSING = ("NotFound", "NotFoundException", "DoesNotExist", "NonExistentQueue", "NoSuchEntity", "NoSuchBucket")
 
 
 def is_missing(problem: Exception) -> bool:

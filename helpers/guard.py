@@ -28,12 +28,15 @@ class Rule:
         The parameter that takes tags; without it the call takes none.
     pairs : bool
         Whether tags are a list of `Key` and `Value`.
+    kept : bool
+        Whether a call that names no tags leaves those of something that is there.
     """
 
     kind: str
     name: str
     tags: str = ""
     pairs: bool = False
+    kept: bool = False
 
 
 RULES: dict[tuple[str, str], Rule] = {
@@ -47,26 +50,46 @@ RULES: dict[tuple[str, str], Rule] = {
     ("iam", "AttachRolePolicy"): Rule("roles", "RoleName"),
     ("iam", "CreatePolicy"): Rule("policies", "PolicyName", "Tags", pairs=True),
     ("iam", "CreatePolicyVersion"): Rule("policies", "PolicyArn"),
+    ("dynamodb", "CreateTable"): Rule("tables", "TableName", "Tags", pairs=True),
+    ("cloudformation", "CreateStack"): Rule("stacks", "StackName", "Tags", pairs=True),
+    ("cloudformation", "UpdateStack"): Rule("stacks", "StackName", "Tags", pairs=True, kept=True),
+    ("cloudformation", "CreateChangeSet"): Rule("stacks", "StackName", "Tags", pairs=True, kept=True),
+    ("cloudwatch", "PutMetricAlarm"): Rule("alarms", "AlarmName", "Tags", pairs=True),
+    ("cloudwatch", "PutCompositeAlarm"): Rule("alarms", "AlarmName", "Tags", pairs=True),
+    ("sns", "CreateTopic"): Rule("topics", "Name", "Tags", pairs=True),
+    ("sns", "Subscribe"): Rule("topics", "TopicArn"),
+    ("s3", "CreateBucket"): Rule("buckets", "Bucket"),
     ("logs", "CreateLogGroup"): Rule("log groups", "logGroupName", "tags"),
     ("logs", "CreateLogStream"): Rule("log groups", "logGroupName"),
 }
 """The create calls that a lab may make; a further service gets its rows here and its kind in `cleanup.KINDS`."""
 
+_NAME = "lab_name"
 _CREATES = ("Create", "Run", "Allocate", "Request", "Import", "Register", "Publish")
+_PUTS = {
+    ("cloudwatch", "PutDashboard"),
+    ("cloudwatch", "PutMetricStream"),
+    ("cloudwatch", "PutAnomalyDetector"),
+    ("events", "PutRule"),
+    ("ssm", "PutParameter"),
+}
 _HARMLESS = {("lambda", "PublishVersion"), ("sns", "Publish"), ("sns", "PublishBatch")}
 
 
 def install(client: Any, prefix: str) -> None:
     """Make `client` refuse what cleanup would not find, and tag the rest."""
     client.meta.events.register("provide-client-params", _check(prefix))
+    if client.meta.service_model.service_name == "s3":
+        # The tags of CreateBucket itself are newer than some clouds that know the call.
+        client.meta.events.register("after-call.s3.CreateBucket", _tag_bucket(client, prefix))
 
 
 def _check(prefix: str) -> Callable[..., dict[str, Any] | None]:
-    def check(params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any] | None:
+    def check(params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> dict[str, Any] | None:
         call = (model.service_model.service_name, model.name)
         rule = RULES.get(call)
         if rule is None:
-            if model.name.startswith(_CREATES) and call not in _HARMLESS:
+            if call in _PUTS or (model.name.startswith(_CREATES) and call not in _HARMLESS):
                 raise LabError(
                     f"lab.client({call[0]!r}) does not make the call {model.name}.",
                     "Cleanup could not find again what it creates.",
@@ -81,9 +104,20 @@ def _check(prefix: str) -> Callable[..., dict[str, Any] | None]:
                 f"Everything a lab makes is called {prefix}-…, so that cleanup finds it.",
                 f"Write {rule.name}=lab.name({_short(value)!r}).",
             )
+        context[_NAME] = value
+        if rule.kept and rule.tags not in params and params.get("ChangeSetType") not in ("CREATE", "IMPORT"):
+            return None
         return _tagged(params, rule, prefix) if rule.tags else None
 
     return check
+
+
+def _tag_bucket(client: Any, prefix: str) -> Callable[..., None]:
+    def tag(http_response: Any, context: dict[str, Any], **_: Any) -> None:
+        if http_response.status_code < 300:
+            client.put_bucket_tagging(Bucket=context[_NAME], Tagging={"TagSet": [{"Key": TAG, "Value": prefix}]})
+
+    return tag
 
 
 def own_part(name: str) -> str:
@@ -91,12 +125,18 @@ def own_part(name: str) -> str:
 
     >>> own_part("arn:aws:lambda:us-east-1:123456789012:function:lab-1-orders:live")
     'lab-1-orders'
-    >>> own_part("/aws/lambda/lab-1-orders")
+    >>> own_part("/aws/lambda/lab-1-orders"), own_part("arn:aws:sns:us-east-1:123456789012:lab-1-orders")
+    ('lab-1-orders', 'lab-1-orders')
+    >>> own_part("arn:aws:cloudformation:us-east-1:123456789012:stack/lab-1-orders/6bc28136")
     'lab-1-orders'
     """
-    if ":function:" in name:
-        return name.split(":function:")[1].split(":")[0]
-    return name.removeprefix("/aws/lambda/") if name.startswith("/") else name.rpartition("/")[2]
+    for kind, end in ((":function:", ":"), (":stack/", "/")):
+        if kind in name:
+            return name.split(kind)[1].split(end)[0]
+    if name.startswith("/"):
+        return name.removeprefix("/aws/lambda/")
+    last = name.rpartition("/")[2]
+    return last.rpartition(":")[2] if last.startswith("arn:") else last
 
 
 def _short(name: str) -> str:

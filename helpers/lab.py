@@ -294,7 +294,7 @@ class Lab:
     def reveal(
         self, prediction: str, *, observed: Any, because: str, right: Any = None, within: float | None = None
     ) -> Shown:
-        """Compare a prediction with what happened: you said …, it did …, because ….
+        """Compare a prediction with what happened: you said …, it was …, because ….
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Many messages at once: send them in batches and see what was refused, receive and delete what a queue holds."""
+"""Many messages at once: send them in batches and see what was refused, read what a queue holds, or take it out."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import facts
 from .card import Card
 from .errors import LabError
 from .progress import Progress
 from .resources import Queue
+
+if TYPE_CHECKING:
+    import pandas
 
 ORDERS = Path(__file__).resolve().parents[1] / "data" / "orders.json"
 _SHOWN = 10
@@ -200,6 +203,50 @@ def drain(queue: Queue) -> list[Message]:
     finally:
         progress.end()
     return found
+
+
+def peek(queue: Queue, *, seconds: int) -> pandas.DataFrame:
+    """Receive messages without deleting them, until a poll of a second finds none.
+
+    Parameters
+    ----------
+    queue : Queue
+        As `resources.queue` returns it.
+    seconds : int
+        For how long they are hidden; long enough to receive them all once, or it does not end.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a message: `id`, `body`, `handle` (its receipt handle), `receives` (this one included), `sent` and
+        `first_receive` (UTC, without a time zone), and `source`, the name of the queue that a dead letter came from.
+    """
+    import pandas
+
+    client, progress = _client(queue), Progress()
+    rows: dict[str, tuple[Any, ...]] = {}
+    try:
+        while received := client.receive_message(
+            QueueUrl=queue.url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=seconds,
+            WaitTimeSeconds=1,
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages"):
+            for one in received:
+                kept = one["Attributes"]
+                times = int(kept["SentTimestamp"]), int(kept["ApproximateFirstReceiveTimestamp"])
+                source = kept.get("DeadLetterQueueSourceArn", "").rpartition(":")[2]
+                count = int(kept["ApproximateReceiveCount"])
+                rows[one["MessageId"]] = (one["Body"], one["ReceiptHandle"], count, *times, source)
+            progress.show(lambda: f"receiving: {len(rows):,} messages")
+    finally:
+        progress.end()
+    columns = ["id", "body", "handle", "receives", "sent", "first_receive", "source"]
+    table = pandas.DataFrame([(key, *row) for key, row in rows.items()], columns=columns)
+    for name in ("sent", "first_receive"):
+        table[name] = pandas.to_datetime(table[name], unit="ms")
+    return table
 
 
 @cache

@@ -219,7 +219,7 @@ def reveal(
     Returns
     -------
     Shown
-        "You said …, it did …, because …"; or that nothing was answered yet.
+        "You said …, it was …, because …"; without an answer that none was given, and what it was all the same.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def reveal(
         asked.revealed = _now()
     kept.keep(asked)
     if counted is None:
-        return Shown(f"{id}: not answered yet. Answer it above, run that cell, then this one again.", ())
+        return Shown("You made no prediction.", (f"It was {_did(asked)}{_counts(asked)}, because {asked.because}.",))
     met = bool(asked.is_right(counted.answer))
     lines = [f"{_outcome(asked, counted)}, because {asked.because}."]
     if asked.said_after:
@@ -261,7 +261,7 @@ def summary(notebook: str) -> Card:
     return Card(
         f"Predictions of notebook {notebook}",
         rows,
-        ("", "you said", "confidence", "it did", "result"),
+        ("", "you said", "confidence", "it was", "result"),
         calibration(list(kept.predictions.values())),
     )
 
@@ -325,7 +325,7 @@ def recall(previous: str, answers: Sequence[Any] = ()) -> Shown:
         _add(one.recalled, said)
         kept.keep(one)
         verdict = "Right" if one.is_right(said.answer) else "Not this time"
-        lines.append(f"{verdict}: you say {_value(one, said.answer)}, and it did {_did(one)}, because {one.because}.")
+        lines.append(f"{verdict}: you say {_value(one, said.answer)}, and it was {_did(one)}, because {one.because}.")
     return Shown(f"From notebook {previous}, without looking:", tuple(lines))
 
 
@@ -529,7 +529,8 @@ def _value(asked: Prediction, value: Answer) -> str:
     if isinstance(value, str):
         return value
     number = f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
-    return f"{number} {asked.unit}".rstrip()
+    one_of_many = value == 1 and len(asked.unit) > 2 and asked.unit.endswith("s")
+    return f"{number} {asked.unit[:-1] if one_of_many else asked.unit}".rstrip()
 
 
 def _said(asked: Prediction, said: Said) -> str:
@@ -546,10 +547,14 @@ def _did(asked: Prediction) -> str:
 
 
 def _outcome(asked: Prediction, counted: Said) -> str:
-    band = ""
+    return f"You said {_said(asked, counted)}, it was {_did(asked)}{_counts(asked)}"
+
+
+def _counts(asked: Prediction) -> str:
     if isinstance(asked.observed, int) and asked.right[0] < asked.right[1]:
-        band = f" ({_value(asked, asked.right[0])} to {_value(asked, asked.right[1])} counts as right)"
-    return f"You said {_said(asked, counted)}, it did {_did(asked)}{band}"
+        least = asked.right[0] if isinstance(asked.right[0], str) else f"{asked.right[0]:,}"
+        return f" ({least} to {_value(asked, asked.right[1])} count as right)"
+    return ""
 
 
 def _head(met: bool, counted: Said) -> str:

@@ -1,4 +1,4 @@
-"""Queues, roles, functions and triggers in one call each, for what an earlier notebook has taught in plain boto3.
+"""Queues, roles, functions, tables, triggers in one call each, for what an earlier notebook has taught in plain boto3.
 
 Each call makes the thing or finds it, and sets what it names: settings are AWS's own, written in snake case. It returns
 when the thing can be used. What is not named stays as it is, or as AWS has it by default.
@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import io
 import json
 import textwrap
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .card import Card
@@ -114,6 +117,18 @@ class Function(_Handle):
 
     def _card(self) -> Card:
         return Card(f"Function {self.name}", [("ARN", self.arn), ("Role", self.role), ("Log", self.log_group)])
+
+
+@dataclass(frozen=True, repr=False)
+class Table(_Handle):
+    """A table of DynamoDB: its name and ARN, and whether the call that returned it made it."""
+
+    name: str
+    arn: str
+    new: bool = field(default=False, compare=False)
+
+    def _card(self) -> Card:
+        return Card(f"Table {self.name}", [("ARN", self.arn)])
 
 
 @dataclass(frozen=True, repr=False)
@@ -270,6 +285,7 @@ def function(
     environment: Mapping[str, str] | None = None,
     runtime: str = "python3.13",
     handler: str = "app.handler",
+    libraries: Sequence[str] = (),
     **settings: Any,
 ) -> Function:
     """Make a function, or bring the one that is there to this code and these settings.
@@ -292,6 +308,8 @@ def function(
         Environment variables.
     runtime, handler : str
         As AWS has them.
+    libraries : sequence of str, optional
+        Packages or modules of this environment, in pure Python, that go into the zip file beside the code.
     **settings
         Any other setting of `CreateFunction` in snake case.
 
@@ -303,10 +321,10 @@ def function(
     Raises
     ------
     LabError
-        When AWS cannot make it ready.
+        When AWS cannot make it ready, or there is no such library in pure Python.
     """
     client, full = lab.client("lambda"), lab.name(name)
-    package = _package(source)
+    package = _package(source, libraries)
     wanted: dict[str, Any] = {"timeout": timeout, "memory_size": memory_size, **settings}
     values = {_aws_name(key): value for key, value in wanted.items() if value is not None}
     values |= {"Runtime": runtime, "Handler": handler}
@@ -334,6 +352,51 @@ def function(
             )
     ready = _ready(lab, full)
     return Function(full, ready["FunctionArn"], ready["Role"], f"/aws/lambda/{full}", new)
+
+
+def table(lab: Lab, name: str, *, key: str = "id", empty: bool = False) -> Table:
+    """Make or find a table of DynamoDB whose items are found by one text.
+
+    Parameters
+    ----------
+    lab : Lab
+        Where.
+    name : str
+        With or without the prefix.
+    key : str
+        The attribute that holds that text.
+    empty : bool
+        Whether to remove what it holds.
+
+    Returns
+    -------
+    Table
+        Active.
+    """
+    client, full = lab.client("dynamodb"), lab.name(name)
+
+    def look() -> dict[str, Any] | None:
+        answer: dict[str, Any] = client.describe_table(TableName=full)["Table"]
+        return answer if answer["TableStatus"] == "ACTIVE" else None
+
+    new = _or_none(lambda: client.describe_table(TableName=full)) is None
+    if new:
+        client.create_table(
+            TableName=full,
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    ready = lab.wait_until(look, _PATIENCE, f"the table {full} is ready")
+    assert ready is not None
+    if empty:
+        keys = {"#key": key}
+        for page in client.get_paginator("scan").paginate(
+            TableName=full, ProjectionExpression="#key", ExpressionAttributeNames=keys
+        ):
+            for item in page["Items"]:
+                client.delete_item(TableName=full, Key=item)
+    return Table(full, ready["TableArn"], new)
 
 
 def trigger(
@@ -436,16 +499,34 @@ def _own_role(lab: Lab, name: str) -> Role:
     return role(lab, name)
 
 
-def _package(source: str | Mapping[str, str]) -> bytes:
+def _package(source: str | Mapping[str, str], libraries: Sequence[str] = ()) -> bytes:
     """Return a zip file that is the same for the same source."""
-    files = {"app.py": source} if isinstance(source, str) else source
+    own = {"app.py": source} if isinstance(source, str) else source
+    files = {name: textwrap.dedent(text).encode() for name, text in own.items()}
+    for library in libraries:
+        files |= _files_of(library)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
+        for name, content in files.items():
             entry = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, textwrap.dedent(text))
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+@cache
+def _files_of(library: str) -> dict[str, bytes]:
+    """Return the files of an installed package or module, by their names in a zip file."""
+    found = importlib.util.find_spec(library) if library.isidentifier() else None
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
+        raise LabError(f"There is no library {library!r} in pure Python in this environment.")
+    origin = Path(found.origin)
+    if found.submodule_search_locations is None:
+        return {origin.name: origin.read_bytes()}
+    paths = sorted(path for path in origin.parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    if any(path.suffix in (".so", ".pyd") for path in paths):
+        raise LabError(f"The library {library!r} is not in pure Python.", "", "Build its zip file for Lambda's Linux.")
+    return {path.relative_to(origin.parents[1]).as_posix(): path.read_bytes() for path in paths}
 
 
 def _ready(lab: Lab, name: str) -> dict[str, Any]:

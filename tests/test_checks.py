@@ -280,6 +280,7 @@ def test_a_log_is_read_run_by_run() -> None:
         ("c", [], "it timed out"),
         ("d", [], "Runtime.ImportModuleError: Unable to import module 'x'"),
     ]
+    assert {run.stream for run in found} == {"one"}
 
 
 def test_the_total_is_that_of_the_order() -> None:

@@ -64,3 +64,9 @@ def test_an_unknown_name_is_told_in_one_sentence() -> None:
         facts.quota(3)  # type: ignore[arg-type]
     with pytest.raises(LabError, match="There is no table 'price'"):
         facts.table("price")  # type: ignore[arg-type]
+
+
+def test_a_page_does_not_take_two_prices_for_a_formula() -> None:
+    shown = facts.table("prices")._repr_html_()
+    assert "<span>$</span>" in shown
+    assert "$" not in shown.replace("<span>$</span>", "")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,15 @@ def test_a_name_that_aws_would_not_take_is_refused(name: Any) -> None:
         ("iam", "create_role", {"RoleName": "orders", "AssumeRolePolicyDocument": "{}"}),
         ("iam", "put_role_policy", {"RoleName": "admin", "PolicyName": "p", "PolicyDocument": "{}"}),
         ("logs", "create_log_group", {"logGroupName": "/aws/lambda/orders"}),
+        ("cloudformation", "create_stack", {"StackName": "orders", "TemplateBody": "{}"}),
+        ("cloudwatch", "put_composite_alarm", {"AlarmName": "orders", "AlarmRule": "TRUE"}),
+        ("sns", "create_topic", {"Name": "orders"}),
+        (
+            "sns",
+            "subscribe",
+            {"TopicArn": "arn:aws:sns:us-east-1:123456789012:others", "Protocol": "sqs", "Endpoint": "q"},
+        ),
+        ("s3", "create_bucket", {"Bucket": "orders"}),
         (
             "lambda",
             "create_event_source_mapping",
@@ -170,8 +179,9 @@ def test_another_learners_prefix_does_not_pass_for_ones_own(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("service", "call", "parameters"),
     [
-        ("s3", "create_bucket", {"Bucket": "lab-abc123-b"}),
-        ("sns", "create_topic", {"Name": "lab-abc123-t"}),
+        ("cloudwatch", "put_dashboard", {"DashboardName": "lab-abc123-d", "DashboardBody": "{}"}),
+        ("events", "put_rule", {"Name": "lab-abc123-r"}),
+        ("kinesis", "create_stream", {"StreamName": "lab-abc123-s"}),
         ("ec2", "run_instances", {"MinCount": 1, "MaxCount": 1}),
     ],
 )
@@ -203,6 +213,21 @@ def test_the_tag_is_added_beside_the_learners_own(lab: Lab) -> None:
         sent = {"RoleName": name, "AssumeRolePolicyDocument": TRUST, "Tags": tags}
         stub.add_response("create_role", {"Role": role}, sent)
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST, Tags=tags[:1])
+
+
+def test_a_change_that_names_no_tags_leaves_a_stacks_own(lab: Lab) -> None:
+    stacks, name = lab.client("cloudformation"), lab.name("orders")
+    arn = f"arn:aws:cloudformation:us-east-1:123456789012:stack/{name}/6bc28136"
+    tag = {"Key": TAG, "Value": "lab-abc123"}
+    with Stubber(stacks) as stub:
+        stub.add_response("update_stack", {"StackId": "s"}, {"StackName": arn})
+        stacks.update_stack(StackName=arn)
+        mine = {"Key": "mine", "Value": "1"}
+        stub.add_response("update_stack", {"StackId": "s"}, {"StackName": name, "Tags": [mine, tag]})
+        stacks.update_stack(StackName=name, Tags=[mine])
+        change = {"StackName": name, "ChangeSetName": "first", "ChangeSetType": "CREATE"}
+        stub.add_response("create_change_set", {"Id": "c"}, {**change, "Tags": [tag]})
+        stacks.create_change_set(**change)
 
 
 def test_clients_are_plain_boto3_and_made_once(lab: Lab) -> None:
@@ -409,12 +434,97 @@ def test_cleanup_touches_nothing_that_lacks_the_tag_or_the_prefix(real: Lab) -> 
     foreign = plain.create_queue(QueueName="foreign", tags={TAG: real.prefix})["QueueUrl"]
     others = plain.create_queue(QueueName=real.name("others"), tags={TAG: "lab-another"})["QueueUrl"]
     own = real.client("sqs").create_queue(QueueName=real.name("own"))["QueueUrl"]
-    assert sweep(real).deleted["queues"] == {real.name("own")}
+    report = sweep(real)
+    assert report.deleted["queues"] == {real.name("own")}
+    assert (report.left["queues"], report.untagged) == ([real.name("untagged")], {real.name("untagged")})
     left = plain.list_queues()["QueueUrls"]
     assert own not in left
     assert {untagged, foreign, others} <= set(left)
     for url in (untagged, foreign, others):
         plain.delete_queue(QueueUrl=url)
+
+
+STACK = json.dumps({"Resources": {"Q": {"Type": "AWS::SQS::Queue"}}})
+ALARM = {
+    "Namespace": "AWS/SQS",
+    "MetricName": "ApproximateNumberOfMessagesVisible",
+    "Statistic": "Maximum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Threshold": 1,
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+}
+KEY = {
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "stacks": ("cloudformation", "create_stack", {"StackName": "{}", "TemplateBody": STACK}),
+    "alarms": ("cloudwatch", "put_metric_alarm", {"AlarmName": "{}", **ALARM}),
+    "topics": ("sns", "create_topic", {"Name": "{}"}),
+    "buckets": ("s3", "create_bucket", {"Bucket": "{}"}),
+    "tables": ("dynamodb", "create_table", {"TableName": "{}", **KEY}),
+}
+
+
+def make(client: Callable[[str], Any], kind: str, name: str) -> None:
+    """Make one thing of a kind."""
+    service, call, parameters = OTHERS[kind]
+    getattr(client(service), call)(
+        **{key: value.format(name) if value == "{}" else value for key, value in parameters.items()}
+    )
+
+
+def test_stacks_alarms_topics_buckets_and_tables_go_with_all_that_is_in_them(real: Lab) -> None:
+    for kind in OTHERS:
+        make(real.client, kind, real.name("all"))
+    s3, sns = real.client("s3"), real.client("sns")
+    s3.put_bucket_versioning(Bucket=real.name("all"), VersioningConfiguration={"Status": "Enabled"})
+    for _ in range(2):
+        s3.put_object(Bucket=real.name("all"), Key="orders.json", Body=b"{}")
+    s3.delete_object(Bucket=real.name("all"), Key="orders.json")
+    topic = sns.create_topic(Name=real.name("all"))["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sms", Endpoint="+491701234567")
+    report = sweep(real)
+    report.require_nothing_left()
+    assert {kind: report.deleted[kind] for kind in OTHERS} == {kind: {real.name("all")} for kind in OTHERS}
+    assert not real.client("cloudwatch").describe_alarms(AlarmNamePrefix=real.prefix)["MetricAlarms"]
+    assert not sns.list_topics()["Topics"]
+    assert not sns.list_subscriptions()["Subscriptions"]
+    assert not s3.list_buckets()["Buckets"]
+    assert not real.client("dynamodb").list_tables()["TableNames"]
+    stacks = real.client("cloudformation").list_stacks()["StackSummaries"]
+    assert {stack["StackStatus"] for stack in stacks} == {"DELETE_COMPLETE"}
+    assert not real.client("sqs").list_queues(QueueNamePrefix=real.prefix).get("QueueUrls")
+
+
+def test_what_was_made_without_the_labs_clients_is_counted_and_not_touched(real: Lab) -> None:
+    for kind in OTHERS:
+        make(real._cloud.client, kind, real.name("outside"))
+        make(real._cloud.client, kind, "foreign")
+    real._cloud.client("sqs").create_queue(QueueName=real.name("outside"))
+    began = real.now()
+    report = sweep(real)
+    assert real.now() - began < timedelta(minutes=2), "there is nothing to wait for"
+    assert report.untagged >= {real.name("outside")}
+    assert {kind: report.left[kind] for kind in OTHERS} == {kind: [real.name("outside")] for kind in OTHERS}
+    assert real.name("outside") in report.left["queues"]
+    assert not any(report.deleted.values())
+    assert str(report).endswith("left")
+    assert "\n0 left" not in str(report)
+    with pytest.raises(LabError, match=r"Cleanup is not complete: .*-outside.*without the lab's clients"):
+        report.require_nothing_left()
+    plain = real._cloud.client
+    for name in (real.name("outside"), "foreign"):
+        plain("cloudformation").delete_stack(StackName=name)
+        plain("cloudwatch").delete_alarms(AlarmNames=[name])
+        plain("sns").delete_topic(TopicArn=f"arn:aws:sns:{real.region}:{real.account}:{name}")
+        plain("s3").delete_bucket(Bucket=name)
+        plain("dynamodb").delete_table(TableName=name)
+    plain("sqs").delete_queue(QueueUrl=plain("sqs").get_queue_url(QueueName=real.name("outside"))["QueueUrl"])
+    real.wait(61, "until they are gone")
+    real.cleanup()
 
 
 def test_cleanup_needs_no_kernel(real: Lab) -> None:

@@ -14,10 +14,12 @@ from matplotlib.collections import LineCollection, PolyCollection
 
 from helpers import pictures, recorder
 from helpers.errors import LabError
-from tests.flights import crowd, failing, grouped, message_id, throttled
+from helpers.pictures.side_by_side import by_queue, order_by_queue
+from tests.flights import crowd, failing, grouped, message_id, outage, throttled
 
 mpl.use("Agg")
 
+COUNTS = pandas.DataFrame({"good orders dead": [45, 0], "runs": [185, 95]}, ["whole", "in part"])
 CASES: dict[str, Callable[[], Any]] = {
     "lanes": lambda: pictures.swim_lanes(failing(10).log()),
     "bands": lambda: pictures.swim_lanes(grouped().log()),
@@ -27,7 +29,10 @@ CASES: dict[str, Callable[[], Any]] = {
     "order": lambda: pictures.order_by_group(grouped(swap=1).log()),
     "order, rows": lambda: pictures.order_by_group(grouped(120, 20).log()),
     "order, totals": lambda: pictures.order_by_group(grouped(300, 70, swap=2).log()),
+    "queues": lambda: order_by_queue({"6 groups": grouped().log(), "one group, swapped": grouped(60, 1, swap=1).log()}),
     "batches": lambda: pictures.batch_sizes(failing(10).log(), batch_size=10),
+    "outage": lambda: pictures.sent_and_done(outage().log()),
+    "comparison": lambda: pictures.compare(COUNTS, title="5 bad orders took 45 good ones along"),
     "concurrency": lambda: pictures.concurrency(throttled().log(), limit=1),
 }
 
@@ -112,6 +117,14 @@ def test_the_inline_backend_puts_no_box_behind_it(name: str) -> None:
     assert _fetch_figure_metadata(axes_of(CASES[name]())[0].figure) is None
 
 
+def test_a_comparison_writes_every_number_and_needs_rows() -> None:
+    axes = pictures.compare(COUNTS, title="t")
+    assert [[text.get_text() for text in ax.texts] for ax in axes] == [["45", "0"], ["185", "95"]]
+    assert "runs: whole 185, in part 95" in repr(axes[0].figure)
+    with pytest.raises(LabError, match="nothing to compare"):
+        pictures.compare(COUNTS[:0], title="t")
+
+
 def test_the_title_states_the_finding_in_the_run_s_own_numbers() -> None:
     part = failing(10, 1, partial=True).log()
     assert title(pictures.swim_lanes(part)) == "1 of 10 messages dead-lettered after 3 receives, 9 done"
@@ -124,6 +137,11 @@ def test_the_title_states_the_finding_in_the_run_s_own_numbers() -> None:
     )
     assert title(pictures.order_by_group(grouped(swap=2).log())).startswith("60 messages in 6 groups: 2 out of order")
     assert title(pictures.order_by_group(grouped().log())).startswith("60 messages in 6 groups: in order within each")
+    queues = {"6 groups": grouped().log(), "swapped": grouped(60, 1, swap=1).log()}
+    assert title(order_by_queue(queues)) == (
+        "Same 60 messages: 6 groups 2.3 s, in order per group; swapped 12.8 s, 1 overtaken"
+    )
+    assert by_queue(queues)["overtaken"].tolist() == [0, 1]
     batches = pictures.batch_sizes({"part": part, "whole": failing(10).log()}, batch_size=10)
     assert title(batches) == "Batch size 10 was a ceiling: part 4.0, whole 10.0 on average"
     assert title(pictures.depth_and_age(part, title="Mine")) == "Mine"
@@ -194,6 +212,10 @@ def test_cloudwatch_s_points_are_laid_over_the_recorder_s_curves() -> None:
         assert any(isinstance(part, LineCollection) for part in ax.collections)
     assert "CloudWatch's points" in axes[-1].get_xlabel()
     assert "CloudWatch Errors 1 in 2 points" in repr(axes[0].figure)
+    points["DeadLetters"] = [0.0, 3.0, 3.0]
+    axes = pictures.depth_and_age(log, points)
+    assert sum(line.get_markerfacecolor() == "none" for line in axes[2].lines) == 2
+    assert "CloudWatch Errors 1 in 2 points; CloudWatch DeadLetters 3 in 3 points" in repr(axes[0].figure)
     assert len(pictures.depth_and_age(grouped().log())) == 2
 
 
@@ -224,7 +246,7 @@ def test_it_draws_into_axes_that_are_given() -> None:
         assert draw(failing().log(), ax=ax) is ax
 
 
-@pytest.mark.parametrize("name", pictures.__all__)
+@pytest.mark.parametrize("name", [name for name in pictures.__all__ if name != "compare"])
 def test_nothing_to_draw_is_one_sentence(name: str) -> None:
     with pytest.raises(LabError, match=r"^There is no .* in this log yet\."):
         getattr(pictures, name)(recorder.frame([]))
@@ -233,3 +255,8 @@ def test_nothing_to_draw_is_one_sentence(name: str) -> None:
 @pytest.mark.parametrize("name", ["swim_lanes", "depth_and_age"])
 def test_one_row_is_enough(name: str) -> None:
     assert title(getattr(pictures, name)(failing().log().iloc[:1]))
+
+
+def test_an_outage_is_a_delay_for_messages_and_an_end_for_calls() -> None:
+    drawn = pictures.sent_and_done(outage().log())
+    assert title(drawn) == "10 messages waited up to 60 min; 3 direct calls failed"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy
 import pytest
 
 from helpers import predictions
@@ -43,14 +44,14 @@ def test_you_said_it_did_because(lab: Lab) -> None:
     asked = lab.predict("05-gap", **GAP, answer=0, confidence="sure")
     assert repr(asked) == "How long until the second attempt?\n  You say 0 s (sure)."
     seen = lab.reveal("05-gap", observed=30, because=f"{HIDDEN}.")
-    assert repr(seen) == f"Not what you were sure of.\n  You said 0 s (sure), it did 30 s, because {HIDDEN}."
+    assert repr(seen) == f"Not what you were sure of.\n  You said 0 s (sure), it was 30 s, because {HIDDEN}."
 
 
 def test_a_stub_reaches_the_bottom_and_says_so_in_a_line(lab: Lab) -> None:
     asked = lab.predict("05-gap", **GAP, answer=..., confidence="guess")
     assert repr(asked).splitlines()[-1] == "  Not answered yet: write your answer in place of the three dots."
     seen = lab.reveal("05-gap", observed=30, because=HIDDEN)
-    assert repr(seen) == "05-gap: not answered yet. Answer it above, run that cell, then this one again."
+    assert repr(seen) == f"You made no prediction.\n  It was 30 s, because {HIDDEN}."
     assert "not answered yet" in str(lab.predictions())
     assert str(lab.predictions()).endswith("Not answered: 1")
     assert "Not answered yet" in repr(lab.recall(previous="05"))
@@ -75,7 +76,7 @@ def test_an_answer_may_change_until_the_comparison_and_not_after_it(lab: Lab, fo
     again = lab.reveal("05-gap", observed=30, because=HIDDEN)
     assert repr(again).splitlines() == [
         "Not what you were sure of.",
-        f"  You said 0 s (sure), it did 30 s, because {HIDDEN}.",
+        f"  You said 0 s (sure), it was 30 s, because {HIDDEN}.",
         "  Since then you say 30 s (sure).",
     ]
     (kept,) = json.loads((folder / "05.json").read_text())
@@ -118,9 +119,15 @@ def test_a_number_is_scored_by_its_band(lab: Lab, answer: Any, shown: dict[str, 
 
 def test_a_band_is_told(lab: Lab) -> None:
     lab.predict("06-dead", "How many?", answer=5)
-    assert "it did 31 (20 to 45 counts as right), because" in repr(
+    assert "it was 31 (20 to 45 count as right), because" in repr(
         lab.reveal("06-dead", observed=31, right=(20, 45), because="a bad message takes its batch with it")
     )
+
+
+def test_one_of_many_is_told_in_the_singular(lab: Lab) -> None:
+    lab.predict("05-runs", "How often is it run?", answer=1, unit="runs")
+    seen = lab.reveal("05-runs", observed=2, right=(1, 3), because="it came back")
+    assert "You said 1 run (guess), it was 2 runs (1 to 3 runs count as right)" in repr(seen)
 
 
 @pytest.mark.parametrize("answer", ["b", "B", " b", "about 5"])
@@ -132,11 +139,11 @@ def test_options_are_listed_and_compared(lab: Lab) -> None:
     assert repr(lab.predict("04-full", **FULL)).splitlines()[1:4] == ["  a) 1 to 3", "  b) about 5", "  c) 10"]
     lab.predict("04-full", **FULL, answer="c", confidence="sure")
     seen = lab.reveal("04-full", observed=1.04, right="a", because="only a backlog fills them")
-    assert "You said 10 (sure), it did 1.04, which is 1 to 3, because only a backlog fills them." in repr(seen)
+    assert "You said 10 (sure), it was 1.04, which is 1 to 3, because only a backlog fills them." in repr(seen)
     lab.predict("04-also", **FULL, answer="a")
     assert repr(lab.reveal("04-also", observed="a", because="it is")).splitlines() == [
         "Right, by a guess.",
-        "  You said 1 to 3 (guess), it did 1 to 3, because it is.",
+        "  You said 1 to 3 (guess), it was 1 to 3, because it is.",
     ]
     lab.predict("04-more", **FULL, answer="b", confidence="sure")
     seen = lab.reveal("04-more", observed=4, right=["a", "b"], because="both do")
@@ -144,7 +151,6 @@ def test_options_are_listed_and_compared(lab: Lab) -> None:
 
 
 def test_figures_of_numpy_are_numbers_too(lab: Lab, folder: Path) -> None:
-    numpy = pytest.importorskip("numpy")
     lab.predict("05-gap", **GAP, answer=numpy.int64(30))
     assert "Right" in repr(lab.reveal("05-gap", observed=numpy.float64(29.98), because=HIDDEN))
     assert json.loads((folder / "05.json").read_text())[0]["observed"] == 29.98
@@ -252,7 +258,7 @@ def test_the_next_notebook_asks_again_what_was_wrongly_sure_first(lab: Lab) -> N
         "  Not answered yet.",
     ]
     shown = repr(lab.recall(previous="05", answers=[30, ...])).splitlines()
-    assert shown[2] == f"  Right: you say 30 s, and it did 30 s, because {HIDDEN}."
+    assert shown[2] == f"  Right: you say 30 s, and it was 30 s, because {HIDDEN}."
     assert shown[4] == "  Not answered yet."
     assert "Not this time: you say 2 s" in repr(lab.recall("05", [30, 2]))
     with pytest.raises(LabError, match="asks 2 questions and takes as many answers"):

@@ -132,6 +132,60 @@ def test_a_function_is_active_and_brought_to_its_code_and_settings(lab: Lab) -> 
     assert json.load(answer["Payload"]) == 2
 
 
+def test_libraries_go_into_the_zip_file_and_the_same_code_stays_the_same(lab: Lab) -> None:
+    client = lab.client("lambda")
+    source = """
+        from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+
+        def one(record):
+            if record.body == "bad":
+                raise ValueError(record.body)
+
+        def handler(event, context):
+            processor = BatchProcessor(event_type=EventType.SQS)
+            return process_partial_response(event, one, processor, context)
+    """
+    libraries = ("aws_lambda_powertools", "typing_extensions")
+    made = resources.function(lab, "orders", source=source, libraries=libraries)
+    first = client.get_function_configuration(FunctionName=made.name)
+    assert first["CodeSize"] < 2_000_000
+    resources._files_of.cache_clear()
+    resources.function(lab, "orders", source=source, libraries=libraries)
+    assert client.get_function_configuration(FunctionName=made.name)["RevisionId"] == first["RevisionId"]
+    records = [{"messageId": body, "body": body, "eventSource": "aws:sqs"} for body in ("good", "bad")]
+    answer = client.invoke(FunctionName=made.name, Payload=json.dumps({"Records": records}))
+    assert json.load(answer["Payload"]) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+
+
+@pytest.mark.parametrize(
+    ("library", "why"),
+    [("no_such_library", "no library"), ("../secrets", "no library"), ("json.tool", "no library"), ("numpy", "not in")],
+)
+def test_what_is_no_library_in_pure_python_is_refused(lab: Lab, library: str, why: str) -> None:
+    with pytest.raises(LabError, match=why):
+        resources.function(lab, "orders", source=HANDLER, libraries=[library])
+
+
+def test_a_table_is_made_once_emptied_and_cleaned_up(lab: Lab) -> None:
+    made = resources.table(lab, "handled")
+    assert made.new
+    assert made.name == lab.name("handled")
+    assert made.arn.endswith(f":table/{made.name}")
+    client = lab.client("dynamodb")
+    once = {"Item": {"id": {"S": "order 7"}}, "ConditionExpression": "attribute_not_exists(id)"}
+    client.put_item(TableName=made.name, **once)
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+        client.put_item(TableName=made.name, **once)
+    found = resources.table(lab, "handled")
+    assert found == made
+    assert not found.new
+    assert client.scan(TableName=made.name)["Count"] == 1
+    resources.table(lab, "handled", empty=True)
+    assert client.scan(TableName=made.name)["Count"] == 0
+    assert sweep(lab).deleted["tables"] == {made.name}
+    assert not client.list_tables()["TableNames"]
+
+
 def test_a_trigger_is_made_once_and_brought_to_its_settings(lab: Lab) -> None:
     queue, function = resources.queue(lab, "orders"), resources.function(lab, "orders", source=HANDLER)
     made = resources.trigger(lab, queue=queue, function=function, batch_size=1)

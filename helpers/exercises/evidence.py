@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..errors import is_missing
@@ -34,6 +34,8 @@ class Run:
         What went wrong, such as `KeyError: 'body'`; empty for a run that succeeded.
     ended : bool
         Whether its report has been written.
+    stream : str
+        The log stream that it wrote to: its environment's.
     """
 
     request_id: str
@@ -41,6 +43,7 @@ class Run:
     lines: list[str] = field(default_factory=list)
     error: str = ""
     ended: bool = False
+    stream: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def runs(lab: Lab, function: str) -> list[Run]:
     try:
         for page in logs.get_paginator("describe_log_streams").paginate(logGroupName=group):
             for stream in page["logStreams"]:
-                found += _parse(_events(logs, group, stream["logStreamName"]))
+                name = stream["logStreamName"]
+                found += [replace(run, stream=name) for run in _parse(_events(logs, group, name))]
     except ClientError as problem:
         if not is_missing(problem):
             raise
@@ -93,6 +97,21 @@ def depth(lab: Lab, queue: str) -> Depth | None:
     return Depth(*(int(values[name]) for name in names))
 
 
+def made(lab: Lab, queue: str) -> datetime | None:
+    """Return when a queue was made, in whole seconds, or None when there is no such queue."""
+    from botocore.exceptions import ClientError
+
+    sqs = lab.client("sqs")
+    try:
+        url = sqs.get_queue_url(QueueName=lab.name(_queue_name(queue)))["QueueUrl"]
+        values = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["CreatedTimestamp"])["Attributes"]
+    except ClientError as problem:
+        if not is_missing(problem):
+            raise
+        return None
+    return datetime.fromtimestamp(int(values["CreatedTimestamp"]), UTC)
+
+
 def changed(lab: Lab, function: str) -> float | None:
     """Return when a function's code was last changed, in seconds since the epoch, or None without such a function."""
     from botocore.exceptions import ClientError
@@ -106,21 +125,27 @@ def changed(lab: Lab, function: str) -> float | None:
     return datetime.strptime(answer["LastModified"], "%Y-%m-%dT%H:%M:%S.%f%z").timestamp()
 
 
-def trigger_state(lab: Lab, queue: str, function: str) -> str:
-    """Return the state of the trigger between a queue and a function, such as `Enabled`; empty when there is none."""
+def mapping(lab: Lab, queue: str, function: str) -> dict[str, Any] | None:
+    """Return the trigger between a queue and a function, an enabled one first, or None when there is none."""
     wanted = lab.name(_queue_name(queue))
     pages = (
         lab.client("lambda")
         .get_paginator("list_event_source_mappings")
         .paginate(FunctionName=lab.name(own_part(function)))
     )
-    states = [
-        mapping["State"]
+    found: list[dict[str, Any]] = [
+        one
         for page in pages
-        for mapping in page["EventSourceMappings"]
-        if mapping.get("EventSourceArn", "").rpartition(":")[2] == wanted
+        for one in page["EventSourceMappings"]
+        if one.get("EventSourceArn", "").rpartition(":")[2] == wanted
     ]
-    return "Enabled" if "Enabled" in states else (states[0] if states else "")
+    return min(found, key=lambda one: one["State"] != "Enabled", default=None)
+
+
+def trigger_state(lab: Lab, queue: str, function: str) -> str:
+    """Return the state of the trigger between a queue and a function, such as `Enabled`; empty when there is none."""
+    found = mapping(lab, queue, function)
+    return found["State"] if found else ""
 
 
 def _queue_name(queue: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TOTAL = 37.5
 """What the order of the exercise costs: 3 at 12.50."""
 
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\d|\.\d)")
 _ENVELOPE = "The event is an envelope: your message is in `event['Records'][0]['body']`."
 _TEXT = "The body arrives as text, even when you sent JSON: `json.loads` makes an order of it."
 
@@ -54,15 +54,19 @@ def total(lab: Lab, *, queue: str, function: str) -> Verdict:
         )
     if runs and not since and runs[-1].error and depth.visible + depth.in_flight:
         return almost(f"The function was changed since its last run failed. The message is {_hidden(depth)}.")
-    if depth.visible or depth.in_flight:
+    if not since and (depth.visible or depth.in_flight):
         return not_yet(
             f"{_messages(depth.visible + depth.in_flight)} in the queue and not handled yet: wait, then check again."
         )
     if not runs:
         return not_yet("The function has not run yet, or its log is not there yet: send the order, then check again.")
+    if not since:
+        return not_yet("The function has not run since you changed it: send the order, then check again.")
+    written = [line for line in since[-1].lines if line.strip()]
+    last = f"The last line is `{written[-1][:80]}`" if written else "The last run printed nothing"
     return not_yet(
-        f"The function has run {_times(len(since))} since you changed it, and no line of its log holds {TOTAL}: "
-        "change the handler, deploy it, and send the order."
+        f"The function has run {_times(len(since))} since you changed it, and no line of its log holds {TOTAL}. "
+        f"{last}: print price times quantity, and run your cell again."
     )
 
 
@@ -93,6 +97,8 @@ def repair(lab: Lab, *, queue: str, function: str) -> Verdict:
         if changed > runs[-1].started:
             return almost(f"{last}, and the function was changed since. The message is {hidden}.")
         return almost(f"{last}. Repair the handler and deploy it; the message is kept, {hidden}.")
+    if depth.in_flight > 1:
+        return almost(f"{depth.in_flight} messages that failed are still in the queue, {hidden}.")
     if depth.in_flight:
         return almost(f"There are two messages now; the first is {hidden}.")
     if depth.visible:
@@ -122,9 +128,11 @@ def _explain(error: str) -> str:
         return _ENVELOPE
     if re.match(r"KeyError: '(price|quantity|order)'", error):
         return _ENVELOPE
+    if "must be str, bytes or bytearray" in error or "'dict' object has no attribute 'body'" in error:
+        return _ENVELOPE
     if "string indices must be integers" in error or "'str' object has no attribute" in error:
         return _TEXT
-    return "Its log has the line that failed: repair it, deploy it, and wait until the message comes back."
+    return "Its log has the line that failed: look there, repair it, and run your cell again."
 
 
 def _hidden(depth: evidence.Depth) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..checks import Verdict, almost, exercise, not_yet, yes
-from ..errors import is_missing
-from ..guard import own_part
 from ..lab import spell
+from . import evidence
 
 if TYPE_CHECKING:
     import pandas
@@ -22,7 +20,7 @@ LEASED = 3
 KEPT = 90.0
 """Seconds that the kept message has to stay hidden: three times a queue's own 30, and less than 2 minutes more."""
 
-_OVER = "To start over, delete the queue and run the cell that fills it again."
+_OVER = "To start over, run the cell that fills the queue again."
 
 
 @dataclass(frozen=True)
@@ -58,19 +56,10 @@ class Lease:
 )
 def lease(lab: Lab, *, queue: str) -> Verdict:
     """Look for one message deleted, one given back before its time, and one hidden for a minute and a half."""
-    from botocore.exceptions import ClientError
-
-    sqs = lab.client("sqs")
-    try:
-        url = sqs.get_queue_url(QueueName=lab.name(own_part(queue.rpartition("/")[2].rpartition(":")[2])))["QueueUrl"]
-    except ClientError as problem:
-        if not is_missing(problem):
-            raise
+    depth, made = evidence.depth(lab, queue), evidence.made(lab, queue)
+    if depth is None or made is None:
         return not_yet(f"There is no queue `{queue}` yet: run the cells above first.")
-    names = ["CreatedTimestamp", "VisibilityTimeout"]
-    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    timeout = int(attributes["VisibilityTimeout"])
-    log = lab.recorder(queue=queue, since=datetime.fromtimestamp(int(attributes["CreatedTimestamp"]), UTC))
+    timeout, log = depth.visibility_timeout, lab.recorder(queue=queue, since=made)
 
     sent = log.loc[log["event"] == "sent", "message"].nunique()
     if sent != LEASED:

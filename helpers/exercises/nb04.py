@@ -44,35 +44,35 @@ _LOOKS = 5
 def thousand(lab: Lab, *, queue: str, rejected: str) -> Verdict:
     """Look for 998 orders in a queue, the requests that they took, and a report of the two others."""
     depth, reports = evidence.depth(lab, queue), _bodies(lab, rejected)
-    if depth is None or reports is None:
+    made = evidence.made(lab, queue)
+    if depth is None or made is None or reports is None:
         return not_yet("The two queues are not there yet: run the cells above first.")
     good = ORDERS - len(REJECTED)
-    log = lab.recorder(queue=queue)
-    table = recorder.messages(log)
+    table = recorder.messages(lab.recorder(queue=queue, since=made))
     kept = table[table["end"].isin(_QUEUED)]
     held, requests = depth.visible + depth.in_flight, kept["sent"].nunique()
     if not held:
         return not_yet(f"The queue is empty, and {good} of the {ORDERS:,} orders can get there: send them in tens.")
-    purge = "Empty the queue with `purge_queue`, then send each batch once."
+    anew = "Make the queues anew with the cell above, then send each batch once."
     if held > ORDERS:
         return almost(
             f"There are {held:,} messages, and only {good} orders that SQS takes. The good orders of that batch are in "
-            f"the queue twice now. {purge}"
+            f"the queue twice now. {anew}"
         )
     if held > good:
         return almost(
             f"There are {held:,} messages, and SQS takes only {good} of these orders as they are: some were sent twice "
-            f"or changed on the way. Report the others and leave them as they are. {purge}"
+            f"or changed on the way. Report the others and leave them as they are. {anew}"
         )
     if held < good:
         return almost(
             f"{held} of {good} orders are in the queue: {good - held} good ones are missing. An entry that fails takes "
-            f"no other with it, so go on after it. {purge}"
+            f"no other with it, so go on after it. {anew}"
         )
     if requests > MOST_REQUESTS:
         return almost(
             f"All {good} are in the queue, and it took {requests} requests; {MOST_REQUESTS} are allowed: ten fit in "
-            f"one `send_message_batch`. {purge}"
+            f"one `send_message_batch`. {anew}"
         )
     if not reports:
         return almost(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .. import recorder
@@ -67,7 +67,7 @@ def dead_letters(lab: Lab, *, queue: str, function: str) -> Verdict:
             f"`{target}` keeps messages for {spell(kept)}, and `{name}` for {spell(int(source[_RETENTION]))}. A dead "
             "letter keeps its age, so little or nothing may be left to look at it: raise its MessageRetentionPeriod."
         )
-    return _on_the_way(lab, name, target)
+    return _on_the_way(lab, name, target, int(source["LastModifiedTimestamp"]))
 
 
 def _without_policy(lab: Lab, name: str, url: str, function: str) -> Verdict:
@@ -85,12 +85,15 @@ def _without_policy(lab: Lab, name: str, url: str, function: str) -> Verdict:
     return not_yet(f"{seen}: a bad order comes back until it is too old. Make a queue and a policy that names it.")
 
 
-def _on_the_way(lab: Lab, name: str, target: str) -> Verdict:
+def _on_the_way(lab: Lab, name: str, target: str, changed: int) -> Verdict:
     table = recorder.messages(lab.recorder(queue=name))
+    # What was sent under earlier settings belongs to an earlier attempt.
+    table = table[table["sent"] >= datetime.fromtimestamp(changed, UTC)]
     failed = table[(table["failures"] > 0) & (table["end"] != "expired")]
     if failed.empty:
         return not_yet(
-            f"The policy stands, and no message of `{name}` has failed yet: enable its trigger and send the orders."
+            f"The policy stands, and no message of `{name}` has failed since it was set: send the orders, with the "
+            "trigger enabled."
         )
     waiting = int(table["end"].isin(["delayed", "waiting", "in flight"]).sum())
     last = failed.iloc[-1]

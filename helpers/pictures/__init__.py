@@ -6,9 +6,20 @@ what it shows. Above a number of lanes, environments or groups that can still be
 
 from __future__ import annotations
 
+from .comparison import compare
 from .functions import concurrency, environments
 from .groups import order_by_group
 from .lanes import swim_lanes
+from .outages import sent_and_done
 from .queues import batch_sizes, depth_and_age
 
-__all__ = ["batch_sizes", "concurrency", "depth_and_age", "environments", "order_by_group", "swim_lanes"]
+__all__ = [
+    "batch_sizes",
+    "compare",
+    "concurrency",
+    "depth_and_age",
+    "environments",
+    "order_by_group",
+    "sent_and_done",
+    "swim_lanes",
+]

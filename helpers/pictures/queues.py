@@ -35,6 +35,7 @@ _DEPTHS = {
     "ApproximateNumberOfMessagesNotVisible": (0, IN_FLIGHT, "s"),
     "ApproximateAgeOfOldestMessage": (1, GREY, "D"),
     "Errors": (2, GREY, "^"),
+    "DeadLetters": (2, DEAD_LETTER, "o"),
 }
 
 
@@ -47,6 +48,8 @@ def depth_and_age(log: pandas.DataFrame, points: pandas.DataFrame | None = None,
         As `lab.recorder(queue=…)` returns it: one queue's.
     points : pandas.DataFrame, optional
         CloudWatch's, as `metrics.points` returns them, to be laid over; each is drawn across its minute.
+        Beside the metrics of the queue it may have `Errors` of the function, and as `DeadLetters` the visible messages
+        of the dead-letter queue.
     title : str, optional
         The finding; without it one is made of the data.
 
@@ -244,13 +247,13 @@ def _lay_over(
         x = clock.of(series.index)
         ax.hlines(series.to_numpy(), x, x + 60, color=color, lw=1, zorder=4)
         few = slice(0, None, max(1, -(-len(x) // 20)))
-        ax.plot(
-            x[few] + 30, series.to_numpy()[few], ls="", marker=marker, ms=6, mfc="none", mew=1.5, color=color, zorder=5
-        )
+        size = 9 if name == "Errors" else 6
+        marks: dict[str, Any] = {"marker": marker, "ms": size, "mfc": "none", "mew": 1.5, "zorder": 5, "clip_on": False}
+        ax.plot(x[few] + 30, series.to_numpy()[few], ls="", color=color, **marks)
         short = name.removeprefix("Approximate").removeprefix("NumberOf")
         last = float(series.iloc[-1])
-        total = f"CloudWatch {short} {last:,.0f}" if row != 2 else f"CloudWatch {short} {series.sum():,.0f}"
-        if row == 2:
+        total = f"CloudWatch {short} {last:,.0f}" if name != "Errors" else f"CloudWatch {short} {series.sum():,.0f}"
+        if name == "Errors":
             ends[row].append(Label(clock.span, last, f"{marker_word(marker)} Errors {series.sum():,.0f}", color))
         said.append(total + f" in {count(len(series), 'point')}")
         low, high = ax.get_ylim()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from .. import recorder
 from ..plots import DONE, IN_FLIGHT, VISIBLE
-from .canvas import SMALL, describe, headline, panels, require, style
+from .canvas import require
+from .comparison import compare
 
 if TYPE_CHECKING:
     import pandas
@@ -57,12 +58,8 @@ def pace(logs: Mapping[str, pandas.DataFrame], *, title: str = "") -> list[Axes]
     LabError
         When nothing was sent.
     """
-    import matplotlib.pyplot as plt
     import pandas
 
-    # A notebook shows only its first picture as long as drawing is not interactive.
-    if "inline" in plt.get_backend():
-        plt.ion()
     rows = {}
     for name, log in logs.items():
         sent = log.loc[log["event"] == "sent", "time"]
@@ -71,38 +68,17 @@ def pace(logs: Mapping[str, pandas.DataFrame], *, title: str = "") -> list[Axes]
         calls, span = sent.nunique(), max(1e-6, (sent.max() - sent.min()).total_seconds())
         a_second = max(1, calls - 1) / span
         rows[name] = (a_second, a_second * len(sent) / calls, requests_a_message(log))
-    table = pandas.DataFrame.from_dict(rows, orient="index", columns=[column for column, *_ in _PANELS])
+    columns = [column for column, *_ in _PANELS]
+    table = pandas.DataFrame.from_dict(rows, orient="index", columns=columns)
     first, last = table.iloc[0], table.iloc[-1]
     finding = title or (
         f"{str(table.index[-1]).capitalize()}: {last['messages_per_s'] / first['messages_per_s']:.1f} times the "
         f"messages a second, {last['requests_per_message']:.1f} instead of {first['requests_per_message']:.1f} "
         "requests"
     )
-    said = []
-    with style():
-        axes = panels(1, len(_PANELS), height=2.3, sharey=True)
-        for ax, (column, label, color, form) in zip(axes, _PANELS, strict=True):
-            values = table[column].to_numpy(float)
-            ax.barh(range(len(table)), values, height=0.55, color=color)
-            for place, value in enumerate(values):
-                ax.annotate(
-                    format(value, form),
-                    (value, place),
-                    xytext=(4, 0),
-                    textcoords="offset points",
-                    va="center",
-                    color=color,
-                    fontsize=SMALL,
-                )
-            ax.set_xlim(0, float(values.max()) * 1.3)
-            ax.grid(False)
-            # Without a label on this axis the inline backend puts a box behind the picture.
-            ax.set_xticks([0])
-            ax.set_title(label, fontsize=10)
-            ways = zip(table.index, values, strict=True)
-            said.append(f"{label}: " + ", ".join(f"{way} {value:{form}}" for way, value in ways))
-        axes[0].set_yticks(range(len(table)), [str(way) for way in table.index])
-        axes[0].set_ylim(len(table) - 0.5, -0.5)
-        headline(axes, finding)
-        describe(axes[0], f"{finding}: " + "; ".join(said))
-    return axes
+    return compare(
+        table.rename(columns={column: label for column, label, *_ in _PANELS}),
+        title=finding,
+        colors={label: color for _, label, color, _ in _PANELS},
+        form={label: form for _, label, _, form in _PANELS},
+    )
