@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +115,7 @@ def session(name: str, state_dir: Path, space: str = "") -> Iterator[Session]:
         yield Session(
             notebook,
             lambda index: client.execute_cell(notebook.cells[index], index),
-            lambda: os.kill(manager.provisioner.pid, signal.SIGINT),
+            manager.interrupt_kernel,
         )
 
 

@@ -81,6 +81,7 @@ def test_how_failures_are_told(aws: Aws) -> None:
     assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S{36} Task timed out after 1\.00 seconds\n", log[timed_out])
     assert log[timed_out + 1].startswith("END RequestId")
     reports = [text for text in log if text.startswith("REPORT")]
+    assert "Status" not in reports[0], "the handler raised, and the process lives"
     assert "\tDuration: 1000.00 ms\tBilled Duration: 1000 ms\t" in reports[1]
     assert reports[1].endswith("\tStatus: timeout\n")
     assert reports[2].endswith("\tStatus: error\tError Type: Runtime.ExitError\n")
@@ -95,10 +96,12 @@ def test_an_init_that_fails_is_told_of_twice(aws: Aws) -> None:
     assert len(told) == 2
     for text, phase in zip(told, ("init", "invoke"), strict=True):
         assert re.fullmatch(line.format(phase), text)
-    broken = aws.function("import pandas", Timeout=9)
-    assert answer_of(aws, broken)["FunctionError"]
-    told = [text for text in texts(aws, broken) if text.startswith("INIT_REPORT")]
-    assert [text.rpartition("\t")[2] for text in told] == ["Error Type: Runtime.Unknown\n"] * 2
+    for code, shown in (("import pandas", "Runtime.ImportModuleError"), ("1 / 0", "Runtime.Unknown")):
+        broken = aws.function(code, Timeout=9)
+        assert answer_of(aws, broken)["FunctionError"]
+        told = [text for text in texts(aws, broken) if "\tStatus: error" in text]
+        assert [text.partition(" ")[0] for text in told] == ["INIT_REPORT", "INIT_REPORT", "REPORT"]
+        assert [text.rpartition("\t")[2] for text in told] == [f"Error Type: {shown}\n"] * 3
     fine = aws.function("def handler(event, context): pass")
     answer_of(aws, fine)
     assert not any("INIT_REPORT" in text for text in texts(aws, fine))

@@ -98,7 +98,7 @@ def repair(lab: Lab, *, queue: str, function: str) -> Verdict:
             return almost(f"{last}, and the function was changed since. The message is {hidden}.")
         return almost(f"{last}. Repair the handler and deploy it; the message is kept, {hidden}.")
     if depth.in_flight > 1:
-        return almost(f"{depth.in_flight} messages that failed are still in the queue, {hidden}.")
+        return almost(f"{depth.in_flight} messages are still in the queue, the last one {hidden}.")
     if depth.in_flight:
         return almost(f"There are two messages now; the first is {hidden}.")
     if depth.visible:

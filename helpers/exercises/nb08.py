@@ -19,8 +19,15 @@ SOON = timedelta(seconds=120)
 _POINTS_LATE = timedelta(seconds=120)
 """How late a point may come on AWS, over and above the periods that the alarm itself waits for."""
 _DEPTH = "ApproximateNumberOfMessagesVisible"
+_RINGS_AT = {
+    "GreaterThanOrEqualToThreshold": "at least",
+    "GreaterThanThreshold": "above",
+    "LessThanThreshold": "below",
+    "LessThanOrEqualToThreshold": "at most",
+}
 _WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 10: "ten", 15: "fifteen", 60: "sixty"}
 _RUN = "Run the lines that send the orders again."
+_FRESH = "Before you try again, run the two cells that make a fresh start."
 
 
 @exercise(
@@ -76,12 +83,18 @@ def _watches_the_wrong_thing(lab: Lab, one: dict[str, Any], source: str, dead: s
         )
     if metric != _DEPTH:
         return None
+    names = [dimension["Name"] for dimension in one.get("Dimensions", [])]
+    if one.get("Namespace") != "AWS/SQS" or names != ["QueueName"]:
+        return almost(
+            f"It looks for {metric} in {one.get('Namespace')}, by {', '.join(names) or 'no dimension'}. SQS tells it "
+            "in AWS/SQS, by QueueName: under any other names no point will ever come."
+        )
     if values == [source]:
         return almost(f"{watched} That is work that waits, and no order there is dead. Watch `{dead}`.")
     if values != [dead]:
         there = values and _exists(lab, values[0])
         missing = "" if there else " There is no such queue, so no point will ever come."
-        return almost(f"{watched}{missing} The dead letters of this pipeline lie in `{dead}`: name it whole.")
+        return almost(f"{watched}{missing} The dead letters of this pipeline lie in `{dead}`: give that name.")
     return None
 
 
@@ -119,23 +132,25 @@ def _rang(lab: Lab, one: dict[str, Any], source: str) -> Verdict:
         early = round((first - rings[0]).total_seconds()) if rings else 0
         when = f"{early} s before the first order was dead" if early else "before the first order was dead"
         return almost(
-            f"It rang {when}. An order that waits or is tried again is not lost yet: watch only what lies in the "
-            f"dead-letter queue. If that was full to begin with, run the cell before this one. {_RUN}"
+            f"It rang {when}{_rule(one)}. An order that waits or is tried again is not lost yet: let it ring only for "
+            f"what lies in the dead-letter queue. {_FRESH}"
         )
     waited = round((lab.now() - first).total_seconds())
     if not after:
-        return almost(
-            f"The first order died {waited} s ago and it has not rung: its state is {one['StateValue']}, because "
-            f"{one.get('StateReason', 'it says no reason')} One dead letter shall be enough: compare threshold, "
-            "periods and names."
-        )
+        died = f"The first order died {waited} s ago and it has not rung: its state is {one['StateValue']}"
+        if one["StateValue"] == "INSUFFICIENT_DATA":
+            return almost(
+                f"{died}, because no point came of what it watches. Compare namespace, metric, and the dimension's "
+                f"name and value with section 2. {_FRESH}"
+            )
+        return almost(f"{died}{_rule(one)}. One dead letter shall be enough to make that true. {_FRESH}")
     late = after[0] - first
     periods = int(one.get("DatapointsToAlarm") or one["EvaluationPeriods"])
     needs = timedelta(seconds=int(one.get("Period", 60)) * periods)
     if late > SOON and (needs > SOON or late > needs + _POINTS_LATE):
         return almost(
             f"It rang {round(late.total_seconds())} s after the first dead letter, and {round(SOON.total_seconds())} "
-            f"are allowed. It waits for {periods} periods of {one.get('Period', 60)} s: ask for less. {_RUN}"
+            f"are allowed. It waits for {periods} periods of {one.get('Period', 60)} s: ask for less. {_FRESH}"
         )
     good = int(((log["event"] == "succeeded") & (log["time"] < first)).sum())
     silent = "" if one.get("AlarmActions") else " It tells nobody yet: `AlarmActions` takes the topic."
@@ -143,6 +158,15 @@ def _rang(lab: Lab, one: dict[str, Any], source: str) -> Verdict:
         f"It rang {round(late.total_seconds())} s after the first dead letter, and kept quiet for the {good} good "
         f"orders before it.{silent}"
     )
+
+
+def _rule(one: dict[str, Any]) -> str:
+    """Return when an alarm on one metric rings, as the end of a sentence."""
+    than = _RINGS_AT.get(one.get("ComparisonOperator", ""))
+    if than is None or not one.get("MetricName") or "Threshold" not in one:
+        return ""
+    values = ", ".join(dimension["Value"] for dimension in one.get("Dimensions", []))
+    return f", because it rings when {one['MetricName']} of `{values}` is {than} {one['Threshold']:g}"
 
 
 def _rings(lab: Lab, one: dict[str, Any], since: datetime) -> list[datetime]:

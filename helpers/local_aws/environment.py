@@ -170,7 +170,7 @@ class Environment:
         if not process.ready:
             duration = (self.space.clock.now() - process.spawned) * 1000
             status = "timeout" if process.doom in ("timeout", "init") else "error"
-            shown = "" if status == "timeout" else error_type if process.init_error is None else _UNKNOWN
+            shown = "" if status == "timeout" else _known(error_type)
             self._write(self._splitter.rest())
             self._write(self._lines.init_report(duration, self._phase, status, shown))
             if self._phase == "init":
@@ -195,7 +195,7 @@ class Environment:
             self._fail(error_type, message, lines=lines, shown="Runtime.OutOfMemory")
         elif process.init_error is not None and process.doom is None:
             payload = self._splitter.translated(process.init_error)
-            self._finish(payload, failed=True, status="error", error_type=_UNKNOWN)
+            self._finish(payload, failed=True, status="error", error_type=_known(error_type))
         else:
             self._fail(error_type, message, lines=lines, status="timeout" if process.doom == "timeout" else "error")
 
@@ -346,11 +346,16 @@ def _json(members: dict[str, Any]) -> bytes:
     return json.dumps(members, separators=(",", ":")).encode()
 
 
+def _known(error_type: str) -> str:
+    """Return the type as reports name it: Lambda's own as they are, a language's as unknown (row D72)."""
+    return error_type if error_type.startswith("Runtime.") else _UNKNOWN
+
+
 def _json_text(body: bytes, name: str) -> str:
     try:
         return str(json.loads(body)[name])
     except (ValueError, KeyError, TypeError):
-        return "Runtime.Unknown"
+        return _UNKNOWN
 
 
 def _signal_text(number: int) -> str:
