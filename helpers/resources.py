@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PIPELINE_POLICIES = ("AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole")
-"""The two managed policies that a function behind a queue needs (rows E1, E2)."""
+"""The two managed policies that a function behind a queue needs (rows E4, E5)."""
 
 _PATIENCE = 120
 _NEW_ROLE = ("cannot be assumed by Lambda", "execution role does not have permissions to call")
@@ -390,12 +390,18 @@ def table(lab: Lab, name: str, *, key: str = "id", empty: bool = False) -> Table
     ready = lab.wait_until(look, _PATIENCE, f"the table {full} is ready")
     assert ready is not None
     if empty:
-        keys = {"#key": key}
-        for page in client.get_paginator("scan").paginate(
-            TableName=full, ProjectionExpression="#key", ExpressionAttributeNames=keys
-        ):
-            for item in page["Items"]:
-                client.delete_item(TableName=full, Key=item)
+        names = {"#key": key}
+        # As many as one BatchWriteItem takes.
+        pages = client.get_paginator("scan").paginate(
+            TableName=full,
+            ProjectionExpression="#key",
+            ExpressionAttributeNames=names,
+            PaginationConfig={"PageSize": 25},
+        )
+        for page in pages:
+            left = {full: [{"DeleteRequest": {"Key": item}} for item in page["Items"]]}
+            while left.get(full):
+                left = client.batch_write_item(RequestItems=left).get("UnprocessedItems", {})
     return Table(full, ready["TableArn"], new)
 
 

@@ -71,7 +71,9 @@ def test_total_stub_is_not_yet(seen: Seen) -> None:
     assert "no line of its log holds 37.5" in total(seen).text
 
 
-@pytest.mark.parametrize("line", ["total 37.5", "order 7: 37.50", "{'order': 7, 'total': 37.5}", "37.5", "EUR 37.50."])
+@pytest.mark.parametrize(
+    "line", ["total 37.5", "order 7: 37.50", "{'order': 7, 'total': 37.5}", "37.5", "EUR 37.50.", "37.5EUR"]
+)
 def test_total_in_any_wording_is_yes(seen: Seen, line: str) -> None:
     assert total(seen.ran("hello").ran(line)).state == "yes"
 
@@ -86,6 +88,8 @@ def test_another_number_is_no_total(seen: Seen, line: str) -> None:
     [
         ("KeyError: 'body'", ENVELOPE),
         ("KeyError: 'price'", ENVELOPE),
+        ("TypeError: the JSON object must be str, bytes or bytearray, not dict", ENVELOPE),
+        ("AttributeError: 'dict' object has no attribute 'body'", ENVELOPE),
         ("TypeError: list indices must be integers or slices, not str", ENVELOPE),
         ("TypeError: string indices must be integers, not 'str'", TEXT),
         ("AttributeError: 'str' object has no attribute 'get'", TEXT),
@@ -103,6 +107,17 @@ def test_a_wrong_sum_is_named(seen: Seen) -> None:
     verdict = total(seen.ran("total 15.5"))
     assert verdict.state == "almost"
     assert "The log says 15.5, and 3 at 12.50 make 37.5" in verdict.text
+
+
+def test_an_older_message_that_is_still_hidden_does_not_keep_the_last_run_from_being_judged(seen: Seen) -> None:
+    seen.depth = Depth(0, 3, 30)
+    assert "The last line is `12.5`: print price times quantity" in total(seen.ran("12.5")).text
+    assert "The last run printed nothing: print price times quantity" in total(seen.ran()).text
+
+
+def test_a_change_without_a_run_asks_for_an_order(seen: Seen) -> None:
+    seen.changed = 500.0
+    assert "has not run since you changed it: send the order" in total(seen.ran("hello")).text
 
 
 def test_a_total_in_a_run_that_failed_does_not_count(seen: Seen) -> None:

@@ -22,6 +22,7 @@ mpl.use("Agg")
 COUNTS = pandas.DataFrame({"good orders dead": [45, 0], "runs": [185, 95]}, ["whole", "in part"])
 CASES: dict[str, Callable[[], Any]] = {
     "lanes": lambda: pictures.swim_lanes(failing(10).log()),
+    "one lane": lambda: pictures.swim_lanes(failing().log()),
     "bands": lambda: pictures.swim_lanes(grouped().log()),
     "environments": lambda: pictures.environments(failing().log()),
     "many environments": lambda: pictures.environments(grouped(200, 50).log()),
@@ -163,6 +164,14 @@ def test_names_and_notes_take_the_place_of_numbers() -> None:
     ax = pictures.swim_lanes(failing(2).log(), labels={first: "order-7"}, notes={(first, 1): "A"})
     assert [label.get_text() for label in ax.get_yticklabels()] == ["order-7", "2"]
     assert "A" in {text.get_text() for text in ax.texts}
+
+
+def test_a_failed_runs_mark_has_room_beside_its_number() -> None:
+    log = failing().log()
+    part = log[log["time"] <= log["time"].iloc[0] + pandas.Timedelta(seconds=31)]
+    numbers = [text.get_text() for text in pictures.swim_lanes(part).texts]
+    assert "1" in numbers
+    assert "2" not in numbers
 
 
 def test_forty_messages_get_lanes_and_more_get_totals() -> None:

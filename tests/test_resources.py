@@ -180,6 +180,8 @@ def test_a_table_is_made_once_emptied_and_cleaned_up(lab: Lab) -> None:
     assert found == made
     assert not found.new
     assert client.scan(TableName=made.name)["Count"] == 1
+    for number in range(60):
+        client.put_item(TableName=made.name, Item={"id": {"S": str(number)}})
     resources.table(lab, "handled", empty=True)
     assert client.scan(TableName=made.name)["Count"] == 0
     assert sweep(lab).deleted["tables"] == {made.name}

@@ -97,8 +97,6 @@ def repair(lab: Lab, *, queue: str, function: str) -> Verdict:
         if changed > runs[-1].started:
             return almost(f"{last}, and the function was changed since. The message is {hidden}.")
         return almost(f"{last}. Repair the handler and deploy it; the message is kept, {hidden}.")
-    if depth.in_flight > 1:
-        return almost(f"{depth.in_flight} messages are still in the queue, the last one {hidden}.")
     if depth.in_flight:
         return almost(f"There are two messages now; the first is {hidden}.")
     if depth.visible:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NAMED = re.compile(r"(?:count|call|number)\w*\W{1,4}(\d+)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
-_PER_ENVIRONMENT = re.compile(r"environment|process|container|instance|cold|start", re.IGNORECASE)
+_PER_ENVIRONMENT = re.compile(r"environment|process|container|instance|cold.?start|restart", re.IGNORECASE)
 _TIMED_OUT = "it timed out"
 
 _INSIDE = "It restarts at each call; code outside the handler runs once per environment."
@@ -42,7 +42,9 @@ def counter(lab: Lab, *, function: str) -> Verdict:
     if not runs:
         return not_yet(f"`{function}` has not run yet, or its log is not there yet: call it, then check again.")
     counts = [_count(run) for run in runs]
-    if not any(counts):
+    if all(count is None for count in counts):
+        if all(run.error for run in runs):
+            return not_yet(f"All {len(runs)} runs failed, the first with “{runs[0].error}”: mend that first.")
         return not_yet(
             f"The log of the last {len(runs)} runs holds no count: count the calls, and print the count in each."
         )
@@ -90,6 +92,8 @@ def _after(runs: list[Run], counts: list[int | None]) -> Verdict | None:
         return almost("No call came after the one that timed out: call it once more, and look at the count.")
     if counts[0] is None:
         return almost("The run after the timeout printed no count: print it in each, first of all.")
+    if counts[0] == 0:
+        return almost("After the timeout the count was 0, in the first run of a new process: add 1, then print.")
     if counts[0] != 1:
         return almost(
             f"After the timeout the count went on with {counts[0]}: it is kept in a file, or somewhere else outside "

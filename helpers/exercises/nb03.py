@@ -82,10 +82,13 @@ def pause(lab: Lab, *, queue: str, function: str) -> Verdict:
         size = mapping["BatchSize"]
         batch = f", and its batch size is {size} where the old one's was 1" if size != 1 else ""
         return almost(f"{_safe(table)}, but the new mapping is a new UUID{batch}; {_BUTTON}. Start over and use it.")
-    if float(table["first_wait_s"].min()) < PAUSED:
+    delay = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["DelaySeconds"])["Attributes"]["DelaySeconds"]
+    waited = max(0.0, float(table["first_wait_s"].min()) - int(delay))
+    if waited < PAUSED:
+        late = f", after the {delay} s by which the queue now delays each order" if int(delay) else ""
         return almost(
-            f"{_safe(table)}, but an order waited only {table['first_wait_s'].min():.1f} s: the trigger was not "
-            "paused. Start over, and call `trade()` while it is Disabled."
+            f"{_safe(table)}, but an order was taken {waited:.1f} s after it came{late}: the trigger was not paused. "
+            "Start over, and call `trade()` while it is Disabled."
         )
     return yes(_praise(lab, table, depth, timeout, function))
 

@@ -87,7 +87,7 @@ def thousand(lab: Lab, *, queue: str, rejected: str) -> Verdict:
     if missing:
         return almost(
             f"`rejected` holds {_messages(len(reports))}, and none that names an order that failed (number "
-            f"{missing[0]} is one) with its code: send `Id` and `Code` of every entry of `Failed`."
+            f"{missing[0]}, counted from 1, is one) with its code: send `Id` and `Code` of every entry of `Failed`."
         )
     named = ", ".join(f"{number} ({code})" for number, code in REJECTED.items())
     return yes(f"{held} orders in {requests} requests, and the other {len(REJECTED)} reported: {named}. None is lost.")

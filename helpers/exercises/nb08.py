@@ -137,8 +137,9 @@ def _rang(lab: Lab, one: dict[str, Any], source: str) -> Verdict:
         )
     waited = round((lab.now() - first).total_seconds())
     if not after:
-        died = f"The first order died {waited} s ago and it has not rung: its state is {one['StateValue']}"
-        if one["StateValue"] == "INSUFFICIENT_DATA":
+        name, state = one["AlarmName"], one["StateValue"]
+        died = f"The first order died {waited} s ago and `{name}` has not rung: its state is {state}"
+        if state == "INSUFFICIENT_DATA":
             return almost(
                 f"{died}, because no point came of what it watches. Compare namespace, metric, and the dimension's "
                 f"name and value with section 2. {_FRESH}"

@@ -65,14 +65,19 @@ def transfers(lab: Lab, *, queue: str, function: str) -> Verdict:
         )
     if sent != TRANSFERS:
         return almost(f"{sent} transfers were sent, and there are {TRANSFERS}: send them all, each once.")
-    booked = _booked(lab, function, log)
-    if not booked:
+    if not (log["event"] == "received").any():
         return almost(
-            f"{sent} transfers were sent, and none was booked{_last_error(lab, function)}: see to the handler."
+            f"{sent} transfers were sent, and none was received: connect the function with resources.trigger, and let "
+            "time pass with lab.wait."
         )
+    booked = _booked(lab, function, log)
+    error = _last_error(lab, function, log)
+    if not booked:
+        seen = f" (the last run failed: {error})" if error else ""
+        return almost(f"{sent} transfers were sent, and none was booked{seen}: see to the handler.")
     table = recorder.messages(log)
     wrong = {account: total for account, total in _balances(booked).items() if total}
-    incomplete = _twice_or_never(booked, table)
+    incomplete = _twice_or_never(booked, table, error)
     if incomplete:
         return incomplete
     if wrong:
@@ -120,14 +125,19 @@ def _bookings(lab: Lab, function: str) -> list[tuple[float, str, Booking]]:
 
 
 def _booked(lab: Lab, function: str, log: pandas.DataFrame) -> list[Booking]:
-    # Rows of an environment name the run that started it, which may be of another queue.
-    requests = set(log.loc[log["message"].notna(), "request"].dropna())
+    requests = _requests(log)
     return [one for _, request, one in _bookings(lab, function) if request in requests]
 
 
-def _last_error(lab: Lab, function: str) -> str:
-    errors = [run.error for run in evidence.runs(lab, function) if run.error]
-    return f" (the last run failed: {errors[-1]})" if errors else ""
+def _requests(log: pandas.DataFrame) -> set[str]:
+    # Rows of an environment name the run that started it, which may be of another queue.
+    return set(log.loc[log["message"].notna(), "request"].dropna())
+
+
+def _last_error(lab: Lab, function: str, log: pandas.DataFrame) -> str:
+    requests = _requests(log)
+    errors = [run.error for run in evidence.runs(lab, function) if run.error and run.request_id in requests]
+    return errors[-1] if errors else ""
 
 
 def _balances(booked: list[Booking]) -> dict[str, int]:
@@ -139,30 +149,42 @@ def _balances(booked: list[Booking]) -> dict[str, int]:
     return dict(total)
 
 
-def _twice_or_never(booked: list[Booking], table: pandas.DataFrame) -> Verdict | None:
+def _twice_or_never(booked: list[Booking], table: pandas.DataFrame, error: str) -> Verdict | None:
     often = Counter(one.transfer for one in booked)
     twice = [transfer for transfer, count in often.items() if count > 1]
     if twice:
-        return almost(
-            f"{len(twice)} transfers were booked more than once, transfer {twice[0]} {often[twice[0]]} times: a run "
-            "that raises sends its whole batch back. Report what failed, or let a batch have one message."
+        cause = (
+            "a run that raises sends its whole batch back. Report what failed, or let a batch have one message."
+            if error
+            else "either the handler reports what it has booked, or its answer cannot be read, and the whole batch "
+            'comes back. Each failure is {"itemIdentifier": record["messageId"]}.'
         )
+        return almost(f"{_transfers(len(twice))} booked more than once, such as transfer {twice[0]}: {cause}")
     if len(often) == TRANSFERS:
         return None
     ends = table.loc[~table.index.isin([one.message for one in booked]), "end"].tolist()
-    missing = f"{TRANSFERS - len(often)} of {TRANSFERS} transfers were not booked"
+    missing = f"Of {TRANSFERS} transfers {TRANSFERS - len(often)} {_was(TRANSFERS - len(often))} not booked"
     if "done" in ends:
         return almost(
-            f"{missing}, and {ends.count('done')} of their messages are deleted: what a run does not report as failed "
+            f"{missing}, and the messages of {ends.count('done')} are deleted: what a run does not report as failed "
             "counts as done. Does the trigger know ReportBatchItemFailures, and is every failure in the answer?"
         )
     if "dead" in ends:
         return almost(
-            f"{missing}, and {ends.count('dead')} lie in a dead-letter queue: a transfer has to be tried again."
+            f"{missing}, and the messages of {ends.count('dead')} went to a dead-letter queue: a transfer has to be "
+            "tried again."
         )
     return almost(
-        f"{missing} yet; their messages are still in the queue. Let time pass with lab.wait, and check again."
+        f"{missing} yet; what is missing is still in the queue. Let time pass with lab.wait, and check again."
     )
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
+
+
+def _transfers(number: int) -> str:
+    return f"{number} transfer{'' if number == 1 else 's'} {_was(number)}"
 
 
 def _out_of_order(booked: list[Booking], table: pandas.DataFrame, wrong: dict[str, int]) -> Verdict:

@@ -19,6 +19,8 @@ CONNECTIONS = 4
 """How many connections the database takes."""
 ORDERS = 300
 """How many orders one attempt drains."""
+BATCH = 10
+"""How many of them a run saves."""
 MOST_RECEIVES = 100
 """A greater `maxReceiveCount` no longer stops a message that always fails in any useful time."""
 
@@ -83,6 +85,11 @@ def protect(lab: Lab, *, queue: str, function: str) -> Verdict:
         )
     if dead:
         return almost(f"{seen}, and nothing was throttled: is the visibility timeout longer than a run? Drain again.")
+    if mapping["BatchSize"] != BATCH:
+        return almost(
+            f"{seen}. But BatchSize is {mapping['BatchSize']}, and a run saves {BATCH} orders: set it back to {BATCH}, "
+            "and drain again."
+        )
     if peak < CONNECTIONS:
         one = f" {_CAP}" if peak == 1 else ""
         return almost(

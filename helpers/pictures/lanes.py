@@ -174,17 +174,20 @@ def _lanes(
     receives = steps["receive_count"].to_numpy(object)
     ids = steps["message"].to_numpy(object)
     numbered = bool((table["attempts"] > 1).any())
+    failed = log[(log["event"] == "failed") & log["message"].isin(lane)]
+    x_failed, y_failed = clock.of(failed["time"]), failed["message"].map(lane).to_numpy(int)
+    marked = set(zip(failed["message"], failed["receive_count"], strict=True))
     for row, width in zip(flying, widths, strict=True):
         which = str(receives[row]) if numbered and isinstance(receives[row], int) else ""
         note = notes.get((ids[row], receives[row]), which)
-        if width > (0.012 + 0.012 * len(note)) * clock.span:
+        # The mark of a failed run needs its own room beside the note.
+        beside = 0.03 if (ids[row], receives[row]) in marked else 0.0
+        if width > (0.012 + 0.012 * len(note) + beside) * clock.span:
             middle = begin[row] + width / 2
             ax.text(middle, y[row], note, color=INK, fontsize=small, ha="center", va="center_baseline", zorder=5)
         elif notes and note:
             ax.text(begin[row] + least * 2, y[row] - 0.32, note, color=IN_FLIGHT, fontsize=small, va="bottom")
 
-    failed = log[(log["event"] == "failed") & log["message"].isin(lane)]
-    x_failed, y_failed = clock.of(failed["time"]), failed["message"].map(lane).to_numpy(int)
     edge = 0.009 * clock.span
     for number, (x, of) in enumerate(zip(x_failed, y_failed, strict=True)):
         bars = flying[(y[flying] == of) & (begin[flying] <= x)]
@@ -210,9 +213,8 @@ def _lanes(
     many = len(table) > 24
     shown = [number for number in range(len(table)) if not many or number % 5 == 4 or number == 0]
     own = [labels.get(message, str(number + 1)) for message, number in lane.items()]
-    ax.set_yticks(
-        shown if len(table) > 1 or labels else [], [own[n] for n in shown] if len(table) > 1 or labels else []
-    )
+    # A lone lane's empty name stays: without it all tick labels have one colour, and the inline backend adds a box.
+    ax.set_yticks(shown, [own[n] for n in shown] if len(table) > 1 or labels else [""])
     if len(table) > 1:
         ax.set_ylabel("message, as sent" if not labels and len(table) > 4 else "message")
     ax.grid(False)

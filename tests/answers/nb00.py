@@ -41,6 +41,17 @@ def handler(event, context):
     (
         "00-total",
         '''deploy("""
+import json
+def handler(event, context):
+    order = json.loads(event['Records'][0]['body'])
+    return order['price'] * order['quantity']
+""")'''
+        + SEND_ORDER,
+        "and no line of its log holds 37.5. The last run printed nothing: print price times quantity",
+    ),
+    (
+        "00-total",
+        '''deploy("""
 import json, logging
 logging.getLogger().setLevel("INFO")
 def handler(event, context):
@@ -56,7 +67,8 @@ def handler(event, context):
         "00-repair",
         BROKEN
         + WORKS
-        + 'sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps({"order": 9, "price": 1.5, "quantity": 2}))\nlab.wait(5, "for the run")',
+        + 'sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps({"order": 9, "price": 1.5, "quantity": 2}))\n'
+        + 'lab.wait(5, "for the run")',
         "◐ almost: There are two messages now; the first is hidden until its 30 s are over: wait, or fast-forward.",
     ),
     ("00-repair", BROKEN + WORKS, "and the function was changed since. The message is hidden until its 30 s are over"),

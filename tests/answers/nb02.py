@@ -18,7 +18,7 @@ def handler(event, context):
 description = "counts the calls of one environment"
 '''
 CALL = """
-resources.function(lab, "counter", source=counting, description=description)
+resources.function(lab, "counter", source=counting, timeout=2, description=description)
 for change in CHANGES:
     event = {"price": 1.1, "quantity": 3, **change}
     lambda_.invoke(FunctionName=lab.name("counter"), Payload=json.dumps(event))
@@ -61,6 +61,9 @@ def handler(event, context):
 """
 description = "how many calls this process has seen"
 '''
+NOT_GLOBAL = HANDLER.replace("    global calls\n", "")
+FROM_ZERO = HANDLER.replace("    calls += 1\n", "").replace("    time.sleep", "    calls += 1\n    time.sleep")
+SHOP = HANDLER.replace("the calls of one environment", "all orders since the start of the shop")
 ANSWERS = [
     (
         "02-counter",
@@ -70,7 +73,7 @@ ANSWERS = [
     ),
     (
         "02-counter",
-        HANDLER.replace("the calls of one environment", "all orders of the shop") + CALLS,
+        SHOP + CALLS,
         "After the timeout it was 1 again, and a second environment has its own.",
     ),
     (
@@ -84,5 +87,11 @@ ANSWERS = [
         HANDLER + CALL.replace("CHANGES", '({}, {}, {}, {"price": None})'),
         "◐ almost: None of the last 4 runs timed out",
     ),
+    (
+        "02-counter",
+        NOT_GLOBAL + CALL.replace("CHANGES", '({}, {}, {"price": None})'),
+        "○ not yet: All 3 runs failed, the first with “UnboundLocalError: ",
+    ),
+    ("02-counter", FROM_ZERO + CALLS, "◐ almost: After the timeout the count was 0, in the first run of a new process"),
     ("02-counter", LOGGED + CALLS, "● yes: The count was 1 and 2 on one log stream, and 1 again after the timeout"),
 ]

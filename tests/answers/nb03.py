@@ -30,6 +30,8 @@ lambda_.delete_function_concurrency(FunctionName=lab.name("invoices"))
 lab.wait(60, "until all are handled")
 """
 PURGE = 'sqs.purge_queue(QueueUrl=shop.url)\nlab.wait(60, "until the purge is over")\n'
+DELAY = 'sqs.set_queue_attributes(QueueUrl=shop.url, Attributes={"DelaySeconds": "900"})\n'
+WAIT = 'lab.wait(600, "until the delay is over")\n'
 ALLOW = """
 lambda_.add_permission(
     FunctionName=lab.name("invoices"), StatementId=f"sqs-{lab.now():%H%M%S}", Action="lambda:InvokeFunction",
@@ -65,7 +67,11 @@ ANSWERS = [
         PAUSE + TRADE + PURGE + HIDE + DEPLOY + RESUME,
         "20 of 20 orders are gone: a purge deletes what waits, nobody handled it, and no dead-letter queue has it.",
     ),
-    ("03-pause", HIDE + DEPLOY + TRADE, "the trigger was not paused. Start over, and call `trade()` while it is"),
+    (
+        "03-pause",
+        DELAY + TRADE + HIDE + DEPLOY + WAIT,
+        "after the 900 s by which the queue now delays each order: the trigger was not paused. Start over",
+    ),
     (
         "03-pause",
         PAUSE + TRADE + "resources.function(lab, 'invoices', source=repaired)\n" + RESUME + DEPLOY,

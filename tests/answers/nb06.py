@@ -5,7 +5,7 @@ from __future__ import annotations
 DEPLOY = """
 files = {"app.py": source, "bank.py": BANK}
 resources.function(lab, "shop", source=files, role=role, environment=names, timeout=20, libraries=LIBRARIES)
-resources.trigger(lab, queue=shop, function="shop", function_response_types=TYPES)
+resources.trigger(lab, queue=shop, function="shop", maximum_concurrency=2, function_response_types=TYPES)
 trade(shop)
 """
 LISTS = '''
@@ -82,6 +82,11 @@ def charging(how: str) -> str:
 
 BY_HANDLE = charging(LOOK_FIRST).replace('r": record["messageId"]', 'r": record["receiptHandle"]')
 UNDONE = MARK_FIRST.replace("KEY", "str(order['order'])")
+IN_A_VARIABLE = """
+    if order["order"] not in seen:
+        bank.charge(order)
+        seen.add(order["order"])
+"""
 BY_MESSAGE = LOOK_FIRST.replace('str(order["order"])', 'record["messageId"]')
 
 ANSWERS = [
@@ -114,6 +119,16 @@ ANSWERS = [
         deployed(charging(BY_MESSAGE)),
         "◐ almost: 20 orders were charged more than once; one is number 1, 2 times. What the producer sends again has "
         "a new messageId: use the order's number as the key.",
+    ),
+    (
+        "06-orders",
+        deployed(charging(IN_A_VARIABLE).replace("import bank", "seen = set()\nimport bank")),
+        "`handled` is empty, and no other environment sees a handler's variables: write the number there.",
+    ),
+    (
+        "06-orders",
+        deployed(charging(LOOK_FIRST).replace("import json, os", "import os")),
+        "Nobody was charged, and 220 messages are dead: the handler fails at every order, so print what you catch",
     ),
     (
         "06-orders",

@@ -31,9 +31,14 @@ ANSWERS = [
     ),
     (
         "10-protect",
+        "resources.trigger(lab, queue=bookings, function=saver, maximum_concurrency=4, batch_size=5)\ndrain()",
+        "But BatchSize is 5, and a run saves 10 orders: set it back to 10, and drain again.",
+    ),
+    (
+        "10-protect",
         RESERVED
         + 'resources.queue(lab, "bookings", visibility_timeout=12, max_receive_count=5)\n'
-        + "resources.trigger(lab, queue=bookings, function=saver, maximum_concurrency=4, batch_size=5)\n"
+        + "resources.trigger(lab, queue=bookings, function=saver, maximum_concurrency=4)\n"
         + "drain()",
         "● yes",
     ),
