@@ -79,8 +79,8 @@ def _without_policy(lab: Lab, name: str, url: str, function: str) -> Verdict:
         return almost(f"The function has `{target}` in its DeadLetterConfig, and {seen}. {_ASYNCHRONOUS}")
     if sqs.list_dead_letter_source_queues(QueueUrl=url)["queueUrls"]:
         return almost(
-            f"A redrive policy names `{name}`, and {seen} of its own: it belongs to the queue that fails. Set it there, "
-            "and let it name the other queue."
+            f"A redrive policy names `{name}`, and {seen} of its own: it belongs to the queue that fails. Set it "
+            "there, and let it name the other queue."
         )
     others = [other for other in _queues(lab) if other != url and _stands_alone(sqs, other)]
     if others:

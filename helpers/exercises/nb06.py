@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..lab import Lab
     from ..resources import Queue
 
-BANK = '''
+BANK = '''\
 """A bank. It charges each time it is asked; for four orders it does not answer the first time."""
 
 import os, uuid, boto3
@@ -34,8 +34,7 @@ def charge(order):
 
 def write(key, **values):
     old = book.put_item(TableName=table, Item={"id": {"S": key}, **values}, ReturnValues="ALL_OLD")
-    return "Attributes" not in old  # True for a new key
-'''
+    return "Attributes" not in old  # True for a new key'''
 """The module that goes into the function's zip file as `bank.py`."""
 
 REPORTS = {
@@ -121,13 +120,18 @@ def orders(lab: Lab, *, queue: str, function: str, bank: str, handled: str) -> V
         return almost(f"{dead} of the {len(bad)} bad orders are in the dead-letter queue: report every one that fails.")
     if missing:
         return almost(f"{_skipped(missing)} {_UNDO}")
-    if twice := sorted(number for number, times in charged.items() if times > 1):
-        extra = f"{len(twice)} orders were charged more than once; one is number {twice[0]}, {charged[twice[0]]} times."
-        if _items(lab, handled):
-            why = "What the producer sends again has a new messageId: use the order's number as the key."
-        else:
-            why = f"`{handled}` is empty, and no other environment sees a handler's variables: write the number there."
-        return almost(f"{extra} {why}")
+    twice = sorted(number for number, times in charged.items() if times > 1)
+    more = f"{len(twice)} orders were charged more than once"
+    if not _items(lab, handled):
+        return almost(
+            f"{more}. `{handled}` is empty, and no other environment sees a handler's variables: "
+            "write the number there."
+        )
+    if twice:
+        return almost(
+            f"{more}; one is number {twice[0]}, {charged[twice[0]]} times. "
+            "What the producer sends again has a new messageId: use the order's number as the key."
+        )
     return yes(f"{good} orders were charged once each, and the {dead} bad ones are in the dead-letter queue.")
 
 

@@ -163,7 +163,7 @@ def _twice_or_never(booked: list[Booking], table: pandas.DataFrame, error: str) 
     if len(often) == TRANSFERS:
         return None
     ends = table.loc[~table.index.isin([one.message for one in booked]), "end"].tolist()
-    missing = f"Of {TRANSFERS} transfers {TRANSFERS - len(often)} {_was(TRANSFERS - len(often))} not booked"
+    missing = f"{_transfers(TRANSFERS - len(often))} not booked"
     if "done" in ends:
         return almost(
             f"{missing}, and the messages of {ends.count('done')} are deleted: what a run does not report as failed "
@@ -179,12 +179,8 @@ def _twice_or_never(booked: list[Booking], table: pandas.DataFrame, error: str) 
     )
 
 
-def _was(number: int) -> str:
-    return "was" if number == 1 else "were"
-
-
 def _transfers(number: int) -> str:
-    return f"{number} transfer{'' if number == 1 else 's'} {_was(number)}"
+    return "1 transfer was" if number == 1 else f"{number} transfers were"
 
 
 def _out_of_order(booked: list[Booking], table: pandas.DataFrame, wrong: dict[str, int]) -> Verdict:

@@ -67,6 +67,16 @@ ANSWERS = [
         RAISES + _sent('transfer["account"]', types="[]"),
         "a run that raises sends its whole batch back",
     ),
+    (
+        "09-transfers",
+        STOPS.replace("itemIdentifier", "messageId") + _sent('transfer["account"]'),
+        "or its answer cannot be read, and the whole batch comes back",
+    ),
+    (
+        "09-transfers",
+        'messages.send_many(transfer_queue, transfers, group=lambda transfer: str(transfer["account"]))',
+        "80 transfers were sent, and none was received: connect the function",
+    ),
     ("09-transfers", STOPS_ALL + _sent('transfer["account"]'), "its group has to stop, the others may go on"),
     (
         "09-transfers",
