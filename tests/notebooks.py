@@ -62,6 +62,12 @@ class Run:
         """All text outputs, in order."""
         return "\n".join(text for cell in self.notebook.cells for text in texts(cell))
 
+    @property
+    def warnings(self) -> list[str]:
+        """What cells wrote to standard error, which a learner sees in red."""
+        outputs = [output for cell in self.notebook.cells for output in cell.get("outputs", [])]
+        return [output["text"] for output in outputs if output.get("name") == "stderr"]
+
 
 def texts(cell: Any) -> list[str]:
     """Return the text outputs of a cell."""

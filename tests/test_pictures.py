@@ -20,6 +20,7 @@ from tests.flights import crowd, failing, grouped, message_id, outage, throttled
 mpl.use("Agg")
 
 COUNTS = pandas.DataFrame({"good orders dead": [45, 0], "runs": [185, 95]}, ["whole", "in part"])
+DIED = pandas.DataFrame({"06:00": [1, 0, 0], "07:00": [0, 20, 19]}, ["KeyError", "TypeError", "ConnectionError"])
 CASES: dict[str, Callable[[], Any]] = {
     "lanes": lambda: pictures.swim_lanes(failing(10).log()),
     "one lane": lambda: pictures.swim_lanes(failing().log()),
@@ -34,6 +35,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "batches": lambda: pictures.batch_sizes(failing(10).log(), batch_size=10),
     "outage": lambda: pictures.sent_and_done(outage().log()),
     "comparison": lambda: pictures.compare(COUNTS, title="5 bad orders took 45 good ones along"),
+    "errors": lambda: pictures.by_error(DIED),
     "concurrency": lambda: pictures.concurrency(throttled().log(), limit=1),
 }
 
@@ -124,6 +126,15 @@ def test_a_comparison_writes_every_number_and_needs_rows() -> None:
     assert "runs: whole 185, in part 95" in repr(axes[0].figure)
     with pytest.raises(LabError, match="nothing to compare"):
         pictures.compare(COUNTS[:0], title="t")
+
+
+def test_the_two_worst_errors_come_first_and_a_zero_is_left_out() -> None:
+    drawn = pictures.by_error(DIED)
+    assert title(drawn) == "Two errors killed 39 of 40 messages"
+    assert [label.get_text() for label in drawn[0].get_yticklabels()] == ["TypeError", "ConnectionError", "KeyError"]
+    assert [[text.get_text() for text in ax.texts] for ax in drawn] == [["1"], ["20", "19"]]
+    with pytest.raises(LabError, match="no dead letter"):
+        pictures.by_error(DIED[:0])
 
 
 def test_the_title_states_the_finding_in_the_run_s_own_numbers() -> None:
@@ -255,7 +266,7 @@ def test_it_draws_into_axes_that_are_given() -> None:
         assert draw(failing().log(), ax=ax) is ax
 
 
-@pytest.mark.parametrize("name", [name for name in pictures.__all__ if name != "compare"])
+@pytest.mark.parametrize("name", [name for name in pictures.__all__ if name not in ("compare", "by_error")])
 def test_nothing_to_draw_is_one_sentence(name: str) -> None:
     with pytest.raises(LabError, match=r"^There is no .* in this log yet\."):
         getattr(pictures, name)(recorder.frame([]))

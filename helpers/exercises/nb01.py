@@ -25,7 +25,7 @@ _OVER = "To start over, run the cell that fills the queue again."
 
 @dataclass(frozen=True)
 class Lease:
-    """The last receive of a message that was not deleted.
+    """One receive of a message that was not deleted.
 
     Attributes
     ----------
@@ -33,13 +33,10 @@ class Lease:
         Seconds since the epoch.
     ended : float or None
         When the message became visible again; None while it is hidden.
-    receive_count : int
-        How often it had been received by then.
     """
 
     began: float
     ended: float | None
-    receive_count: int
 
     def seconds(self, now: float) -> float:
         """Return how long the message was hidden, or has been by now."""
@@ -74,7 +71,8 @@ def lease(lab: Lab, *, queue: str) -> Verdict:
     if finished == 0 and most > 1:
         return almost(
             "A handle belongs to one receive; this message was received again since, so use the newest one. "
-            f"Nothing is deleted yet, after up to {most} receives of a message."
+            f"Nothing is deleted yet, after up to {most} receives of a message; with an older handle a delete fails "
+            "without an error."
         )
     if finished == 0:
         return almost(
@@ -85,22 +83,29 @@ def lease(lab: Lab, *, queue: str) -> Verdict:
         return almost(f"{_messages(finished)} deleted, and one was to be finished; a deleted one is gone. {_OVER}")
 
     now = lab.now().timestamp()
-    first, second = sorted(_leases(log), key=lambda one: one.seconds(now))
+    first, second = _given_and_kept(_leases(log), timeout, now)
+    hidden = spell(round(first.seconds(now)))
     if first.ended is None:
         return almost(
-            f"Two are hidden, since {spell(round(first.seconds(now)))}, and nobody else can have either: "
-            "give one back with ChangeMessageVisibility to 0."
+            f"Two are hidden, for {hidden} now, and nobody else can have either: "
+            f"give one back with ChangeMessageVisibility to 0, right after its receive. {_OVER}"
+        )
+    if first.seconds(now) > timeout + 2:
+        return almost(
+            f"Nobody else could have either for {hidden}: "
+            f"give one back right after its receive, with ChangeMessageVisibility to 0. {_OVER}"
         )
     if first.seconds(now) >= timeout - 1:
         return almost(
             "It came back by itself; ChangeMessageVisibility to 0 gives it back now. "
-            f"It was hidden for {spell(round(first.seconds(now)))}, the lease's full time. {_OVER}"
+            f"It was hidden for {hidden}, the lease's full time. {_OVER}"
         )
     if second.seconds(now) < KEPT:
         hidden = spell(round(second.seconds(now)))
         if second.ended is None:
             return almost(
-                f"One is finished, one given back. The third is hidden since {hidden}: show that it is after 90."
+                f"One is finished, one given back. The third has been hidden for {hidden}: "
+                "wait until it is 90 s, and check again."
             )
         return almost(
             f"The one to keep came back after {hidden}, and it was to stay hidden for 2 min more: "
@@ -112,16 +117,35 @@ def lease(lab: Lab, *, queue: str) -> Verdict:
     )
 
 
-def _leases(log: pandas.DataFrame) -> list[Lease]:
-    """Return the last lease of each message that was not deleted."""
+def _given_and_kept(leases: list[list[Lease]], timeout: int, now: float) -> tuple[Lease, Lease]:
+    """Return the lease that was given back and the one that was kept; a look at the queue afterwards is a new lease."""
+    pairs = [
+        (early, max(others, key=lambda one: one.seconds(now)))
+        for mine, others in (leases, leases[::-1])
+        for early in mine
+        if early.ended is not None and early.seconds(now) < timeout - 1
+    ]
+    if pairs:
+        return max(pairs, key=lambda pair: pair[1].seconds(now))
+    first, second = sorted((each[-1] for each in leases), key=lambda one: one.seconds(now))
+    return first, second
+
+
+def _leases(log: pandas.DataFrame) -> list[list[Lease]]:
+    """Return the leases of each message that was not deleted, in their order."""
     found = []
     for _, rows in log[log["message"].notna()].groupby("message", sort=False):
         if (rows["event"] == "deleted").any():
             continue
-        receive = rows[rows["event"] == "received"].iloc[-1]
-        back = rows[(rows["event"] == "visible") & (rows["time"] >= receive["time"])]
-        ended = None if back.empty else back["time"].iloc[0].timestamp()
-        found.append(Lease(receive["time"].timestamp(), ended, int(receive["receive_count"])))
+        begun = [time.timestamp() for time in rows.loc[rows["event"] == "received", "time"]]
+        back = [time.timestamp() for time in rows.loc[rows["event"] == "visible", "time"]]
+        limits = [*begun[1:], float("inf")]
+        found.append(
+            [
+                Lease(start, next((end for end in back if start <= end <= limit), None))
+                for start, limit in zip(begun, limits, strict=True)
+            ]
+        )
     return found
 
 

@@ -1,8 +1,7 @@
-"""Dead letters by what killed them, in columns that share one scale: by the hour, or by what became of them."""
+"""Dead letters by what killed them, in columns that share one scale, such as the hours of a night."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..plots import DEAD_LETTER
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def by_error(table: pandas.DataFrame, *, title: str = "", colors: Mapping[str, str] | None = None) -> list[Axes]:
+def by_error(table: pandas.DataFrame, *, title: str = "") -> list[Axes]:
     """Draw numbers of messages, a row an error, a small picture a column, all on one scale.
 
     Parameters
@@ -23,8 +22,6 @@ def by_error(table: pandas.DataFrame, *, title: str = "", colors: Mapping[str, s
         Whole numbers; its index are the errors, its columns the small pictures.
     title : str, optional
         The finding; without it how many died of the two worst errors.
-    colors : mapping of str to str, optional
-        A colour of `helpers.plots` by column; that of dead letters without one.
 
     Returns
     -------
@@ -41,4 +38,4 @@ def by_error(table: pandas.DataFrame, *, title: str = "", colors: Mapping[str, s
     table = table.loc[table.sum(axis=1).sort_values(ascending=False, kind="stable").index].astype(int)
     totals = table.sum(axis=1)
     finding = title or f"Two errors killed {totals.iloc[:2].sum():,} of {totals.sum():,} messages"
-    return compare(table, title=finding, colors=dict.fromkeys(table, DEAD_LETTER) | dict(colors or {}), one_scale=True)
+    return compare(table, title=finding, colors=dict.fromkeys(table, DEAD_LETTER), one_scale=True)
