@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .clouds import Witness
     from .ledger import Behaviour
     from .predictions import Shown
-    from .recorder import Recorder
+    from .recorder_feed import Recorder
 
 T = TypeVar("T")
 
@@ -396,7 +396,7 @@ class Lab:
             the same on both clouds.
         """
         if self._recorder is None:
-            from .recorder import Recorder
+            from .recorder_feed import Recorder
 
             self._recorder = Recorder(self._witness, self.name)
         return self._recorder.log(queue=queue, function=function, since=since)

@@ -6,12 +6,11 @@ together from what the lab's clients did and from the functions' logs (`recorder
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .errors import LabError
-from .guard import own_part
 
 if TYPE_CHECKING:
     import pandas
@@ -69,91 +68,6 @@ _STATE_OF = {
     "redriven": "waiting",
     "expired": "expired",
 }
-_PAGE = 20_000
-
-
-class Source(Protocol):
-    """Where rows come from."""
-
-    def events(self, after: int, limit: int) -> dict[str, Any]:
-        """Return rows after a number: `events`, `columns`, `next` and `lost`, as `GET /_local/events` does.
-
-        With `whole`, they are all the rows there are, and take the place of what was read before.
-        """
-
-
-class Recorder:
-    """Reads a source, remembers what it has read, and returns it as a table.
-
-    Parameters
-    ----------
-    source : Source
-        Where rows come from.
-    name : callable, optional
-        Makes the full name of a queue or a function of the short one.
-    """
-
-    def __init__(self, source: Source, name: Callable[[str], str] = str) -> None:
-        self._source = source
-        self._name = name
-        self._parts: list[pandas.DataFrame] = []
-        self._next = 0
-        self._lost = 0
-
-    def log(
-        self, *, queue: str | None = None, function: str | None = None, since: datetime | None = None
-    ) -> pandas.DataFrame:
-        """Return what has happened so far.
-
-        Parameters
-        ----------
-        queue, function : str, optional
-            Only what concerns this one; a name with or without the prefix, a URL or an ARN.
-        since : datetime, optional
-            Only what happened from then on, such as an earlier `lab.now()`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            By `COLUMNS`, in the order of time. `attrs["lost"]` says how many rows were given up for newer ones.
-
-        Raises
-        ------
-        LabError
-            When `since` has no time zone.
-        """
-        import pandas
-
-        self._read()
-        if len(self._parts) > 1:
-            self._parts = [pandas.concat(self._parts, ignore_index=True)]
-        whole = self._parts[0] if self._parts else frame([])
-        log = select(
-            whole.sort_values("time", kind="stable", ignore_index=True),
-            queue=None if queue is None else self._name(queue.rpartition("/")[2].rpartition(":")[2]),
-            function=None if function is None else self._name(own_part(function)),
-            since=since,
-        )
-        log.attrs["lost"] = self._lost
-        return log
-
-    def _read(self) -> None:
-        while True:
-            page = self._source.events(self._next, _PAGE)
-            if page["next"] < self._next:
-                # Another server counts from the beginning.
-                self._parts, self._next, self._lost = [], 0, 0
-                continue
-            self._lost += page["lost"]
-            self._next = page["next"]
-            if page.get("whole"):
-                self._parts = [frame(page["events"], page["columns"])]
-                return
-            if not page["events"]:
-                return
-            self._parts.append(frame(page["events"], page["columns"]))
-            if len(page["events"]) < _PAGE:
-                return
 
 
 def frame(rows: Sequence[Sequence[Any]], columns: Sequence[str] = COLUMNS) -> pandas.DataFrame:
@@ -418,6 +332,116 @@ def age_of_oldest(log: pandas.DataFrame, moments: pandas.DatetimeIndex) -> panda
     age[found] = (at[found] - begins[oldest[found]]) / numpy.timedelta64(1, "s")
     age[age < 0] = numpy.nan
     return pandas.Series(age, index=moments, name="age_s")
+
+
+def handled(log: pandas.DataFrame, groups: Mapping[str, str] | None = None) -> pandas.DataFrame:
+    """Return a row a handled message, in the order of handling.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `message`, `group`, `place` (its number in the group, by sending), `time`, and `late`: whether a later message
+        of its group was handled before it. A message counts as handled when its run succeeded, else when it was
+        deleted.
+    """
+    table = messages(log)
+    table["group"] = table.index.to_series().map(dict(groups)) if groups is not None else table["group"]
+    table["group"] = table["group"].where(table["group"].notna(), "").astype(str)
+    table["place"] = table.groupby("group", sort=False).cumcount() + 1
+    ends = log[log["message"].notna() & log["event"].isin(["succeeded", "deleted"])]
+    done = ends.sort_values("event", kind="stable", ascending=False).drop_duplicates("message").sort_index()
+    done = done[["message", "time"]].sort_values("time", kind="stable")
+    done = done.join(table[["group", "place"]], on="message", how="inner")
+    done["late"] = done["place"] < done.groupby("group", sort=False)["place"].cummax()
+    return done[["message", "group", "place", "time", "late"]].reset_index(drop=True)
+
+
+def placed(log: pandas.DataFrame) -> pandas.DataFrame:
+    """Return a row a handled message with its number in the sending and its seconds since the first was sent."""
+    table = handled(log)
+    sent = messages(log)["sent"]
+    numbers = {message: number for number, message in enumerate(sent.index, 1)}
+    table["number"] = table["message"].map(numbers)
+    table["seconds"] = (table["time"] - sent.min()).dt.total_seconds()
+    return table
+
+
+def by_queue(logs: Mapping[str, pandas.DataFrame]) -> pandas.DataFrame:
+    """Return a row a queue: how long all its messages took, and how many were overtaken.
+
+    Parameters
+    ----------
+    logs : mapping of str to pandas.DataFrame
+        A log by the name of each queue.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By name: `messages`, `groups`, `seconds` (from the first that was sent until the last was handled), and
+        `overtaken`: those that a later one of their group was handled before.
+    """
+    import pandas
+
+    rows = {
+        name: (len(table), table["group"].nunique(), float(table["seconds"].max()), int(table["late"].sum()))
+        for name, table in ((name, placed(log)) for name, log in logs.items())
+    }
+    return pandas.DataFrame.from_dict(rows, orient="index", columns=["messages", "groups", "seconds", "overtaken"])
+
+
+def refused(log: pandas.DataFrame, places: int) -> int:
+    """Return how many runs would find no place in a downstream that each run holds from its beginning to its end.
+
+    A refused run holds none.
+
+    Parameters
+    ----------
+    log : pandas.DataFrame
+        As `lab.recorder()` returns it.
+    places : int
+        How many runs the downstream takes at once, such as a database's connections.
+    """
+    held: list[pandas.Timestamp] = []
+    turned_away = 0
+    runs = invocations(log)
+    ends = runs["end"].fillna(log["time"].max())
+    for begin, end in zip(runs["accepted"], ends, strict=True):
+        held = [other for other in held if other > begin]
+        if len(held) < places:
+            held.append(end)
+        else:
+            turned_away += 1
+    return turned_away
+
+
+def most_at_once(log: pandas.DataFrame) -> int:
+    """Return how many runs were under way at once at most."""
+    runs = invocations(log)
+    begins = [(moment, 1) for moment in runs["accepted"]]
+    # An end before a beginning at the same moment: one takes the other's place.
+    steps = sorted([*begins, *((moment, -1) for moment in runs["end"].dropna())])
+    most = now = 0
+    for _, step in steps:
+        now += step
+        most = max(most, now)
+    return most
+
+
+def requests_a_message(log: pandas.DataFrame) -> float:
+    """Return how many requests a message took: calls that sent, receives that found some, a deletion for each run.
+
+    What went in one call has one moment in the log. Receives that found nothing are not in it.
+
+    Parameters
+    ----------
+    log : pandas.DataFrame
+        As `lab.recorder(queue=…)` returns it: one queue's, of messages that all were handled.
+    """
+    calls = log.groupby("event")["time"].nunique()
+    return float(
+        (calls.get("sent", 0) + calls.get("received", 0) + len(invocations(log)))
+        / max(1, (log["event"] == "sent").sum())
+    )
 
 
 def _with_environments(log: pandas.DataFrame, kept: pandas.DataFrame) -> pandas.DataFrame:

@@ -7,7 +7,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 from helpers.errors import LabError
-from helpers.pictures.limits import compare, most_at_once, refused
+from helpers.pictures import caps
+from helpers.recorder import most_at_once, refused
 from tests.flights import Flight, message_id, throttled
 
 mpl.use("Agg")
@@ -35,7 +36,7 @@ def test_an_end_makes_room_for_a_beginning_at_the_same_moment() -> None:
 
 
 def test_caps_are_compared_on_the_same_scale_with_what_died_in_each() -> None:
-    axes = compare({"narrow": throttled().log(), "wide": crossing().log()}, limits={"narrow": 1})
+    axes = caps({"narrow": throttled().log(), "wide": crossing().log()}, limits={"narrow": 1})
     figure = axes[0].figure
     assert axes[0].get_xlim() == pytest.approx(axes[1].get_xlim())
     assert figure.get_suptitle() == "Dead: 3 with narrow, 0 with wide"
@@ -48,4 +49,4 @@ def test_caps_are_compared_on_the_same_scale_with_what_died_in_each() -> None:
 
 def test_without_messages_there_is_nothing_to_compare() -> None:
     with pytest.raises(LabError, match="no message"):
-        compare({"empty": Flight().log()})
+        caps({"empty": Flight().log()})

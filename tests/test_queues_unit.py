@@ -37,6 +37,7 @@ class Sqs:
             metrics=SimpleNamespace(add=ignore, each_minute=ignore),
             events=SimpleNamespace(publish=ignore),
             permissions=SimpleNamespace(check=lambda identity, action, resource: None),
+            keys=SimpleNamespace(check=ignore),
             arn=lambda service, resource: f"arn:aws:{service}:us-east-1:{ACCOUNT}:{resource}",
         )
         self.space.queues = Queues(cast("Space", self.space))

@@ -11,9 +11,10 @@ from typing import Any
 import pandas
 import pytest
 
-from helpers import recorder, recorder_aws
+from helpers import recorder, recorder_aws, recorder_feed
 from helpers.errors import LabError
 from helpers.local_aws import events as feed
+from helpers.recorder_feed import Recorder
 from tests.flights import T0, Flight, failing, grouped, message_id, throttled
 
 
@@ -86,9 +87,9 @@ class Pages:
 
 
 def test_the_recorder_asks_only_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "_PAGE", 5)
+    monkeypatch.setattr(recorder_feed, "_PAGE", 5)
     source = Pages(failing().rows[:8])
-    reader = recorder.Recorder(source)
+    reader = Recorder(source)
     assert len(reader.log()) == 8
     source.rows, source.lost = failing().rows, 2
     log = reader.log()
@@ -100,7 +101,7 @@ def test_the_recorder_asks_only_for_what_is_new(monkeypatch: pytest.MonkeyPatch)
 
 def test_another_server_is_read_from_its_beginning() -> None:
     source = Pages(failing(3).rows)
-    reader = recorder.Recorder(source)
+    reader = Recorder(source)
     reader.log()
     source.rows = failing().rows[:2]
     assert list(reader.log()["event"]) == ["sent", "received"]
@@ -120,7 +121,7 @@ def test_a_log_is_cut_to_a_queue_a_function_or_a_time() -> None:
     other.add(2, "received", "x", receive_count=1)
     other.run(3, 4, "rx", {"x": 1}, environment="e9", cold=0.1)
     source = Pages(failing().rows + other.rows)
-    reader = recorder.Recorder(source, lambda name: name.removeprefix("lab-1-"))
+    reader = Recorder(source, lambda name: name.removeprefix("lab-1-"))
     assert set(reader.log(queue="arn:aws:sqs:us-east-1:123456789012:others")["message"].dropna()) == {"x"}
     assert set(reader.log(queue="http://localhost/123456789012/lab-1-others")["environment"].dropna()) == {"e9"}
     of_function = reader.log(function="other")

@@ -9,6 +9,7 @@ import pandas
 import pytest
 
 from helpers import recorder
+from helpers.recorder_feed import Recorder
 from tests.conftest import Aws
 
 FAILS = """
@@ -35,7 +36,7 @@ class Feed:
 
 def log_of(aws: Aws, queue: str) -> pandas.DataFrame:
     """Return the log of a queue, by its URL."""
-    return recorder.Recorder(Feed(aws)).log(queue=queue)
+    return Recorder(Feed(aws)).log(queue=queue)
 
 
 def seconds(log: pandas.DataFrame, event: str) -> list[float]:
@@ -115,7 +116,7 @@ def test_filtered_expired_and_direct_calls_are_seen(aws: Aws) -> None:
     assert dict(recorder.end_states(log_of(aws, url))) == {"filtered": 1, "expired": 1}
 
     aws.client("lambda").invoke(FunctionName=function, Payload=b"{}")
-    log = recorder.Recorder(Feed(aws)).log(function=function)
+    log = Recorder(Feed(aws)).log(function=function)
     (row,) = recorder.invocations(log).itertuples()
     assert (row.batch, row.status, row.cold, row.outcome) == (0, "failed", True, "KeyError")
 

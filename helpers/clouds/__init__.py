@@ -16,7 +16,7 @@ class Witness(Protocol):
         """Note what a client of the lab does from now on, where rows are made of that."""
 
     def events(self, after: int, limit: int) -> dict[str, Any]:
-        """Return rows after a number, as `recorder.Source` says."""
+        """Return rows after a number, as `recorder_feed.Source` says."""
 
 
 class Cloud(Protocol):

@@ -102,8 +102,9 @@ def _gone_wrong(morning: _Morning, letters: list[_Letter], dead: str) -> str:
     twice = sorted(order for order, number in morning.charged.items() if number > 1)
     if old := again & morning.cured:
         return (
-            f"{count(len(old), 'order')} that the fix cures went back before the fix was there, ran into the old code "
-            f"and {'is a dead letter' if len(old) == 1 else 'are dead letters'} again. Deploy first, then redrive."
+            f"{count(len(old), 'order')} that the fix cures went back before the branch's function had the fix, ran "
+            f"into the old code and {'is a dead letter' if len(old) == 1 else 'are dead letters'} again. "
+            "Deploy first, then redrive."
         )
     if back := again & morning.never:
         also = f", and order {_numbers(twice)} was charged twice" if twice else ""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from .. import metrics, recorder
 from ..checks import Verdict, almost, exercise, not_yet, yes
 from ..guard import own_part
-from ..pictures.limits import most_at_once, refused
 
 if TYPE_CHECKING:
     import pandas
@@ -57,7 +56,11 @@ def protect(lab: Lab, *, queue: str, function: str) -> Verdict:
 
     cap = (mapping.get("ScalingConfig") or {}).get("MaximumConcurrency")
     receives = _receives(lab, queue)
-    turned_away, runs, peak = refused(log, CONNECTIONS), len(recorder.invocations(log)), most_at_once(log)
+    turned_away, runs, peak = (
+        recorder.refused(log, CONNECTIONS),
+        len(recorder.invocations(log)),
+        recorder.most_at_once(log),
+    )
     throttled = max(_throttled(log), _throttles(lab, function, everything, table["sent"].min()))
     dead = int((table["end"] == "dead").sum())
     seen = f"{turned_away} of {runs} runs found no free connection, {dead} orders died, up to {peak} runs at once"

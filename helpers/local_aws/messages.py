@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from .queue_fifo import Group
+    from .tenants import Tenant
 
 DELAYED, VISIBLE, IN_FLIGHT, GONE = range(4)
 """The states of a stored message. Gone is final."""
@@ -147,7 +148,9 @@ class StoredMessage:
         "size",
         "source_arn",
         "state",
+        "tenant",
         "trace_header",
+        "turn",
     )
 
     def __init__(self, draft: Draft, sender_id: str, now: float) -> None:
@@ -174,6 +177,8 @@ class StoredMessage:
         self.receives_here = 0
         self.first_received = 0.0
         self.group: Group | None = None
+        self.tenant: Tenant | None = None
+        self.turn = 0
 
     def copy(self, now: float) -> StoredMessage:
         """Return the same message for another queue, where nothing has been received yet (rows A70 to A72)."""
@@ -187,6 +192,7 @@ class StoredMessage:
         other.receipt = 0
         other.receives_here = 0
         other.group = None
+        other.tenant = None
         return other
 
     def renew(self, now: float) -> None:

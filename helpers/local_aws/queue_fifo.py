@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import sqs_errors as errors
@@ -122,6 +123,9 @@ class FifoQueue(Queue):
         assert group is not None
         if group.messages[0].state in (VISIBLE, GONE):
             self._offer(group)
+
+    def _dropped(self, message: StoredMessage) -> None:
+        pass
 
     def _gone(self, message: StoredMessage) -> None:
         if message.group is not None:
@@ -238,8 +242,8 @@ class FifoQueue(Queue):
         group.in_flight -= 1
         self._busy_groups -= not group.in_flight
 
-    def _groups_in_flight(self) -> int:
-        return self._busy_groups
+    def _own_gauges(self, now: float) -> Iterator[tuple[str, float, str]]:
+        yield "ApproximateNumberOfGroupsWithInflightMessages", self._busy_groups, "Count"
 
     def _may_delete(self, message: StoredMessage, current: bool, handle: str) -> bool:
         if not current or message.state != IN_FLIGHT:

@@ -11,7 +11,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from . import queue_attributes
@@ -427,7 +427,7 @@ class Queue(ABC):
         return max(0.0, now - arrivals[0].arrived) if arrivals else None
 
     def gauge(self, minute: float) -> None:
-        """Add the gauges of the minute that began at `minute` and has just ended (rows F1 to F4, F11, F14)."""
+        """Add the gauges of the minute that began at `minute` and has just ended (rows F1 to F4, F11, F12, F14)."""
         now = minute + 60.0
         if self._live:
             self.touched = max(self.touched, now)
@@ -446,9 +446,8 @@ class Queue(ABC):
         age = self.age_of_oldest(now)
         if age is not None:
             add("ApproximateAgeOfOldestMessage", int(age), "Seconds")
-        groups = self._groups_in_flight()
-        if groups is not None:
-            add("ApproximateNumberOfGroupsWithInflightMessages", groups)
+        for name, value, unit in self._own_gauges(now):
+            add(name, value, unit)
 
     # ---- what the kinds differ in
 
@@ -509,8 +508,13 @@ class Queue(ABC):
     def _reconfigured(self) -> None:
         """Note that the attributes were changed."""
 
-    def _groups_in_flight(self) -> int | None:
-        return None
+    @abstractmethod
+    def _own_gauges(self, now: float) -> Iterator[tuple[str, float, str]]:
+        """Yield name, value and unit of the kind's own gauges."""
+
+    @abstractmethod
+    def _dropped(self, message: StoredMessage) -> None:
+        """Note a message that leaves the queue, before its state changes."""
 
     def _is_poison(self, message: StoredMessage) -> bool:
         return False
@@ -579,6 +583,7 @@ class Queue(ABC):
         self._compact()
 
     def _drop(self, message: StoredMessage) -> None:
+        self._dropped(message)
         if message.state == IN_FLIGHT:
             self.in_flight -= 1
             self._landed(message)

@@ -1,7 +1,8 @@
 """The flight recorder's pictures, one call each, in the one style of `helpers.plots`.
 
-Each takes a log of `helpers.recorder`, or a table, makes a title of its numbers unless one is given, and says in words
-what it shows. Above a number of lanes, environments or groups that can still be read it draws totals instead.
+Each takes a log of `helpers.recorder`, several of them, or a table, makes a title of its numbers unless one is given,
+and says in words what it shows. Above a number of lanes, environments or groups that can still be read it draws totals
+instead.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ from .dead import by_error
 from .functions import concurrency, environments
 from .groups import order_by_group
 from .lanes import swim_lanes
+from .limits import caps
 from .outages import sent_and_done
 from .queues import batch_sizes, depth_and_age
+from .sending import pace
+from .side_by_side import order_by_queue
 
 __all__ = [
     "batch_sizes",
     "by_error",
+    "caps",
     "compare",
     "concurrency",
     "depth_and_age",
     "environments",
     "order_by_group",
+    "order_by_queue",
+    "pace",
     "sent_and_done",
     "swim_lanes",
 ]

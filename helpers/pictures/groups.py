@@ -56,7 +56,7 @@ def order_by_group(log: pandas.DataFrame, *, groups: Mapping[str, str] | None = 
     LabError
         When no message was handled.
     """
-    table = handled(log, groups)
+    table = recorder.handled(log, groups)
     require(table, "no message that was handled", "Wait for the function, and read the log again with lab.recorder().")
     number = table["group"].nunique()
     clock = Clock(log["time"].min(), table["time"].max(), "the first message was sent")
@@ -81,28 +81,6 @@ def order_by_group(log: pandas.DataFrame, *, groups: Mapping[str, str] | None = 
         ]
         describe(axes[0], f"{finding}: " + "; ".join(words[:20]) + ("; …" if len(words) > 20 else ""))
     return axes
-
-
-def handled(log: pandas.DataFrame, groups: Mapping[str, str] | None = None) -> pandas.DataFrame:
-    """Return a row a handled message, in the order of handling.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `message`, `group`, `place` (its number in the group, by sending), `time`, and `late`: whether a later message
-        of its group was handled before it. A message counts as handled when its run succeeded, else when it was
-        deleted.
-    """
-    table = recorder.messages(log)
-    table["group"] = table.index.to_series().map(dict(groups)) if groups is not None else table["group"]
-    table["group"] = table["group"].where(table["group"].notna(), "").astype(str)
-    table["place"] = table.groupby("group", sort=False).cumcount() + 1
-    ends = log[log["message"].notna() & log["event"].isin(["succeeded", "deleted"])]
-    done = ends.sort_values("event", kind="stable", ascending=False).drop_duplicates("message").sort_index()
-    done = done[["message", "time"]].sort_values("time", kind="stable")
-    done = done.join(table[["group", "place"]], on="message", how="inner")
-    done["late"] = done["place"] < done.groupby("group", sort=False)["place"].cummax()
-    return done[["message", "group", "place", "time", "late"]].reset_index(drop=True)
 
 
 def _small_multiples(table: pandas.DataFrame, clock: Clock) -> list[Axes]:

@@ -14,45 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def refused(log: pandas.DataFrame, places: int) -> int:
-    """Return how many runs would find no place in a downstream that each run holds from its beginning to its end.
-
-    A refused run holds none.
-
-    Parameters
-    ----------
-    log : pandas.DataFrame
-        As `lab.recorder()` returns it.
-    places : int
-        How many runs the downstream takes at once, such as a database's connections.
-    """
-    held: list[pandas.Timestamp] = []
-    turned_away = 0
-    runs = recorder.invocations(log)
-    ends = runs["end"].fillna(log["time"].max())
-    for begin, end in zip(runs["accepted"], ends, strict=True):
-        held = [other for other in held if other > begin]
-        if len(held) < places:
-            held.append(end)
-        else:
-            turned_away += 1
-    return turned_away
-
-
-def most_at_once(log: pandas.DataFrame) -> int:
-    """Return how many runs were under way at once at most."""
-    runs = recorder.invocations(log)
-    begins = [(moment, 1) for moment in runs["accepted"]]
-    # An end before a beginning at the same moment: one takes the other's place.
-    steps = sorted([*begins, *((moment, -1) for moment in runs["end"].dropna())])
-    most = now = 0
-    for _, step in steps:
-        now += step
-        most = max(most, now)
-    return most
-
-
-def compare(
+def caps(
     logs: Mapping[str, pandas.DataFrame], *, limits: Mapping[str, int] | None = None, title: str = ""
 ) -> list[Axes]:
     """Draw concurrency under several caps, one below the other on the same scale of time.
@@ -76,12 +38,8 @@ def compare(
     LabError
         When a log holds no message.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import FixedLocator
 
-    # A notebook shows only its first picture as long as drawing is not interactive.
-    if "inline" in plt.get_backend():
-        plt.ion()
     known = dict(limits or {})
     told = {name: _in_words(log) for name, log in logs.items()}
     deaths = {name: int((log["event"] == "dead-lettered").sum()) for name, log in logs.items()}

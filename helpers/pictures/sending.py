@@ -21,23 +21,6 @@ _PANELS = (
 )
 
 
-def requests_a_message(log: pandas.DataFrame) -> float:
-    """Return how many requests a message took: calls that sent, receives that found some, a deletion for each run.
-
-    What went in one call has one moment in the log. Receives that found nothing are not in it.
-
-    Parameters
-    ----------
-    log : pandas.DataFrame
-        As `lab.recorder(queue=…)` returns it: one queue's, of messages that all were handled.
-    """
-    calls = log.groupby("event")["time"].nunique()
-    return float(
-        (calls.get("sent", 0) + calls.get("received", 0) + len(recorder.invocations(log)))
-        / max(1, (log["event"] == "sent").sum())
-    )
-
-
 def pace(logs: Mapping[str, pandas.DataFrame], *, title: str = "") -> list[Axes]:
     """Draw how fast messages were sent, and how many requests each took, by the way of sending.
 
@@ -67,7 +50,7 @@ def pace(logs: Mapping[str, pandas.DataFrame], *, title: str = "") -> list[Axes]
         # The first call's own time is not in the log.
         calls, span = sent.nunique(), max(1e-6, (sent.max() - sent.min()).total_seconds())
         a_second = max(1, calls - 1) / span
-        rows[name] = (a_second, a_second * len(sent) / calls, requests_a_message(log))
+        rows[name] = (a_second, a_second * len(sent) / calls, recorder.requests_a_message(log))
     columns = [column for column, *_ in _PANELS]
     table = pandas.DataFrame.from_dict(rows, orient="index", columns=columns)
     first, last = table.iloc[0], table.iloc[-1]

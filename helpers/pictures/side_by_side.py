@@ -8,36 +8,12 @@ from typing import TYPE_CHECKING, Any
 from .. import recorder
 from ..plots import DEAD_LETTER, DONE, IN_FLIGHT, VISIBLE
 from .canvas import GREY, SMALL, count, describe, headline, panels, require, style
-from .groups import handled
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
 _CYCLE = (VISIBLE, IN_FLIGHT, DONE, GREY)
-
-
-def by_queue(logs: Mapping[str, pandas.DataFrame]) -> pandas.DataFrame:
-    """Return a row a queue: how long all its messages took, and how many were overtaken.
-
-    Parameters
-    ----------
-    logs : mapping of str to pandas.DataFrame
-        A log by the name of each queue.
-
-    Returns
-    -------
-    pandas.DataFrame
-        By name: `messages`, `groups`, `seconds` (from the first that was sent until the last was handled), and
-        `overtaken`: those that a later one of their group was handled before.
-    """
-    import pandas
-
-    rows = {
-        name: (len(table), table["group"].nunique(), float(table["seconds"].max()), int(table["late"].sum()))
-        for name, table in ((name, _placed(log)) for name, log in logs.items())
-    }
-    return pandas.DataFrame.from_dict(rows, orient="index", columns=["messages", "groups", "seconds", "overtaken"])
 
 
 def order_by_queue(logs: Mapping[str, pandas.DataFrame], *, title: str = "") -> list[Axes]:
@@ -63,15 +39,10 @@ def order_by_queue(logs: Mapping[str, pandas.DataFrame], *, title: str = "") -> 
     LabError
         When no message was handled.
     """
-    import matplotlib.pyplot as plt
-
-    # A notebook shows only its first picture as long as drawing is not interactive.
-    if "inline" in plt.get_backend():
-        plt.ion()
-    tables = {name: _placed(log) for name, log in logs.items()}
+    tables = {name: recorder.placed(log) for name, log in logs.items()}
     for table in tables.values():
         require(table, "no message that was handled", "Wait for the function, and read it again with lab.recorder().")
-    facts = by_queue(logs)
+    facts = recorder.by_queue(logs)
     spans = {str(name): float(span) for name, span in facts["seconds"].items()}
     late = {str(name): int(number) for name, number in facts["overtaken"].items()}
     most = int(facts["messages"].max())
@@ -105,16 +76,6 @@ def _ways(facts: pandas.DataFrame) -> str:
     ]
     order = [f"{', '.join(kept)}, in order per group{' each time' if len(kept) > 1 else ''}"] if kept else []
     return "; ".join([*order, *broken])
-
-
-def _placed(log: pandas.DataFrame) -> pandas.DataFrame:
-    """Return a row a handled message with its number in the sending and its seconds since the first was sent."""
-    table = handled(log)
-    sent = recorder.messages(log)["sent"]
-    numbers = {message: number for number, message in enumerate(sent.index, 1)}
-    table["number"] = table["message"].map(numbers)
-    table["seconds"] = (table["time"] - sent.min()).dt.total_seconds()
-    return table
 
 
 def _panel(ax: Axes, table: pandas.DataFrame, name: str, late: int) -> None:

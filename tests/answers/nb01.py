@@ -60,4 +60,14 @@ lab.wait(100, "to see who stays hidden")
 """,
         "● yes",
     ),
+    (
+        "01-lease",
+        LEASE + FINISH_ONE + GIVE_TWO_BACK + KEEP_THREE + WAIT + "sqs.receive_message(QueueUrl=desk)",
+        "● yes",
+    ),
+    (
+        "01-lease",
+        LEASE.replace("WaitTimeSeconds=1", "VisibilityTimeout=120") + FINISH_ONE + WAIT + GIVE_TWO_BACK,
+        "◐ almost: Nobody else could have either for 90 s: give one back right after its receive",
+    ),
 ]

@@ -57,8 +57,8 @@ for row in messages.peek(shop.dead_letters, seconds=30).itertuples():
     (
         "07-redrive",
         MOVE + FIX,
-        "5 orders that the fix cures went back before the fix was there, ran into the old code and are dead letters "
-        "again. Deploy first, then redrive.",
+        "5 orders that the fix cures went back before the branch's function had the fix, ran into the old code and "
+        "are dead letters again. Deploy first, then redrive.",
     ),
     (
         "07-redrive",
