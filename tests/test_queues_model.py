@@ -423,8 +423,9 @@ class Store(RuleBasedStateMachine):
             assert shown.attributes == message.attributes
             self._check_system(line, message, shown.system)
         if line.fifo:
-            order = [message for message in line.messages.values() if message.group == "g"]
-            assert [one.sequence for one in order] == sorted(one.sequence for one in order)
+            for group in "gh":
+                known = [one.sequence for one in line.messages.values() if one.group == group and one.sequence]
+                assert known == sorted(known)
 
     def _check_system(self, line: Line, message: Modelled, system: dict[str, str]) -> None:
         expected = {

@@ -98,7 +98,7 @@ class StandardQueue(Queue):
                 break
             target = self._dead_letter_queue(message)
             if target is None:
-                self._tenants.received(message, now)
+                self._tenants.received(message)
                 taken.append(self._hand_out(message, visibility_timeout, now))
             else:
                 self._bury(message, target)

@@ -24,14 +24,14 @@ SILENCE = 300.0
 RECENT = 300.0
 """Seconds for which processing time counts; AWS says recent (row A89)."""
 
-LEAST_PROCESSING = 30.0
+LEAST_PROCESSING = 60.0
 """Seconds of recent processing in a queue below which shares of it say nothing; AWS gives no figure (row A89)."""
 
 _SLICE = 10.0
 
 
 class Work:
-    """Messages in flight, and the consumers' time that they and those before them have taken.
+    """Messages in flight, and the consumers' time that those before them have taken.
 
     Attributes
     ----------
@@ -39,22 +39,15 @@ class Work:
         Messages in flight now.
     """
 
-    __slots__ = ("_began", "_recent", "in_flight")
+    __slots__ = ("_recent", "in_flight")
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._began = 0.0
         self._recent: deque[list[float]] = deque()
-
-    def began(self, now: float) -> None:
-        """Count a message that is received now."""
-        self.in_flight += 1
-        self._began += now
 
     def ended(self, received: float, now: float) -> None:
         """Count a message that is no longer in flight, and the time since it was received."""
         self.in_flight -= 1
-        self._began = self._began - received if self.in_flight else 0.0
         start = now // _SLICE * _SLICE
         if self._recent and self._recent[-1][0] == start:
             self._recent[-1][1] += now - received
@@ -62,11 +55,11 @@ class Work:
             self._recent.append([start, now - received])
 
     def seconds(self, now: float) -> float:
-        """Return the processing time of what ended in the last five minutes and of what is in flight."""
+        """Return the processing time of what ended in the last five minutes."""
         recent = self._recent
         while recent and recent[0][0] <= now - RECENT:
             recent.popleft()
-        return sum(spent for _, spent in recent) + self.in_flight * now - self._began
+        return sum(spent for _, spent in recent)
 
 
 class Tenant(Work):
@@ -129,12 +122,12 @@ class Tenants:
         if message.tenant is not None:
             message.tenant.visible += 1
 
-    def received(self, message: StoredMessage, now: float) -> None:
+    def received(self, message: StoredMessage) -> None:
         """Note a visible message that is handed out."""
-        self._total.began(now)
+        self._total.in_flight += 1
         tenant = message.tenant
         if tenant is not None:
-            tenant.began(now)
+            tenant.in_flight += 1
             self._waits_no_more(tenant)
             self._busy[tenant] = None
 
