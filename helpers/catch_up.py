@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from .errors import LabError
 
 if TYPE_CHECKING:
     from .lab import Lab
+
+_PAGE_WIDTH = 92
 
 HELLO = """
 def handler(event, context):
@@ -191,7 +194,8 @@ def catch_up(lab: Lab, notebook: str) -> Pipeline:
     if not made.parts():
         print(f"Notebook {notebook} begins with nothing, so there is nothing to make.")
     elif new:
-        print(f"Ready for notebook {notebook}. Made: {', '.join(new)}.")
+        said = f"Ready for notebook {notebook}. Made: {', '.join(new)}."
+        print(textwrap.fill(said, _PAGE_WIDTH, break_on_hyphens=False, break_long_words=False))
     else:
         print(f"Ready for notebook {notebook}: everything is there.")
     return made
