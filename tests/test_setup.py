@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,12 +19,24 @@ from packaging.version import Version
 from ruamel.yaml import YAML
 
 from tools import make, tasks
-from tools.environment import CLI_LOCK, INPUTS, LOCK, ROOT, UV_LOCK, Environment, SetupError, child_environment
+from tools.environment import (
+    CELERY_LOCK,
+    CLI_LOCK,
+    INPUTS,
+    JAVASCRIPT,
+    LOCK,
+    NO_NODE,
+    ROOT,
+    UV_LOCK,
+    Environment,
+    SetupError,
+    child_environment,
+)
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONDA = YAML(typ="safe").load((ROOT / "environment.yml").read_text())
 PYTHONS = ["3.10.19", "3.11.0", "3.11.14", "3.12.3", "3.13.9", "3.14.0", "3.14.99", "3.15.0", "4.0.0"]
-LOCKS = pytest.mark.parametrize("lock", [LOCK, UV_LOCK, CLI_LOCK])
+LOCKS = pytest.mark.parametrize("lock", [LOCK, UV_LOCK, CLI_LOCK, CELERY_LOCK])
 
 
 def locked(lock: str) -> dict[str, list[Version]]:
@@ -38,7 +51,8 @@ def requirements() -> list[Requirement]:
     """Return every direct requirement of pyproject.toml."""
     groups = PROJECT["dependency-groups"]
     named = PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"]
-    return [Requirement(line) for line in [*named, *groups["build"], *groups["boot"], *groups["cli"], *groups["test"]]]
+    assert set(groups) == {"build", "boot", "cli", "celery", "test"}
+    return [Requirement(line) for line in [*named, *(line for group in groups.values() for line in group)]]
 
 
 @LOCKS
@@ -49,9 +63,22 @@ def test_the_lock_has_a_hash_for_every_package_and_names_no_place(lock: str) -> 
     assert not re.search(r"://|@ |file:|index|find-links|trusted-host|\./|/\w", text)
 
 
+def test_the_lock_of_the_javascript_sdk_has_a_hash_for_every_package_and_names_no_place() -> None:
+    package = json.loads((ROOT / JAVASCRIPT / "package.json").read_text())
+    lock = json.loads((ROOT / JAVASCRIPT / "package-lock.json").read_text())
+    installed = {path: entry for path, entry in lock["packages"].items() if path}
+    assert {f"node_modules/{name}" for name in package["dependencies"]} <= set(installed)
+    assert all(entry["integrity"].startswith("sha512-") for entry in installed.values())
+    assert not any("resolved" in entry for entry in installed.values())
+    explained = (ROOT / "docs" / "DEPENDENCIES.md").read_text()
+    assert all(f"- `{name}`" in explained for name in package["dependencies"])
+
+
 @pytest.mark.parametrize("requirement", requirements(), ids=str)
 def test_bounds_admit_the_locked_version(requirement: Requirement) -> None:
-    versions = locked({"uv": UV_LOCK, "awscli": CLI_LOCK}.get(requirement.name, LOCK))[requirement.name]
+    versions = locked({"uv": UV_LOCK, "awscli": CLI_LOCK, "celery": CELERY_LOCK}.get(requirement.name, LOCK))[
+        requirement.name
+    ]
     assert all(version in requirement.specifier for version in versions)
 
 
@@ -254,8 +281,21 @@ def test_children_compile_what_they_import(monkeypatch: pytest.MonkeyPatch) -> N
     assert "PYTHONDONTWRITEBYTECODE" not in child_environment()
 
 
-def test_without_chromium_the_other_tests_run_and_one_line_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("chromium", "npm", "chosen", "told"),
+    [
+        (None, "npm", "not browser", [tasks.NO_BROWSER]),
+        ("chromium", None, "not node", [NO_NODE]),
+        (None, None, "not browser and not node", [tasks.NO_BROWSER, NO_NODE]),
+    ],
+)
+def test_without_chromium_or_node_the_other_tests_run_and_one_line_says_so(
+    chromium: str | None,
+    npm: str | None,
+    chosen: str,
+    told: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     started: list[list[str]] = []
 
@@ -263,17 +303,25 @@ def test_without_chromium_the_other_tests_run_and_one_line_says_so(
         started.append(command)
         return 0
 
-    monkeypatch.setattr(tasks, "find_chromium", lambda: None)
+    monkeypatch.setattr(tasks, "find_chromium", lambda: chromium)
+    monkeypatch.setattr(tasks, "find_npm", lambda: npm)
     monkeypatch.setattr(tasks, "setup", lambda arguments: 0)
     monkeypatch.setattr(tasks, "run", run)
     monkeypatch.setenv("CI", "false")
     assert tasks.main(["test"]) == 0
-    assert started[0][-2:] == ["-m", "not browser"]
-    assert capsys.readouterr().out == tasks.NO_BROWSER + "\n"
+    assert started[0][-2:] == ["-m", chosen]
+    assert capsys.readouterr().out.splitlines() == told
     monkeypatch.setenv("CI", "true")
     assert tasks.main(["test"]) == 1
     assert len(started) == 1
-    assert capsys.readouterr().err == tasks.NO_BROWSER + "\n"
+    assert capsys.readouterr().err.splitlines() == told
+
+
+def test_without_node_the_javascript_sdk_is_refused_in_one_sentence(
+    project: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SetupError, match=r"^The tests with AWS's SDK for JavaScript did not run, .* nodejs npm`\.$"):
+        project.javascript()
 
 
 @pytest.mark.parametrize("user", [0, 1000])
@@ -284,7 +332,7 @@ def test_only_root_is_told_to_be_allowed(user: int, monkeypatch: pytest.MonkeyPa
 
 def test_help_tells_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert tasks.main([]) == 0
-    told = set(re.findall(r"^make (\w+)", capsys.readouterr().out, re.MULTILINE))
+    told = set(re.findall(r"^make ([\w-]+)", capsys.readouterr().out, re.MULTILINE))
     assert told == set(tasks.COMMANDS) - {"help"}
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
