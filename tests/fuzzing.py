@@ -6,6 +6,7 @@ changes to members anywhere in it. It is written down and signed here, since bot
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import http.client
@@ -14,7 +15,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -141,7 +143,7 @@ _HARD_NUMBERS = (
     *(-1, 0, 1, 2, 10, 11, 20, 21, 59, 899, 901, 1000, 1001, 10_001, 43_201, 1_209_601, 2**31 - 1, 2**31, -(2**31)),
     *(2**63 - 1, 2**63, -(2**63) - 1, 10**40, 0.5, -0.0, 1e308, 1e-320, 1.7976931348623157e308),
 )
-_OTHER_KINDS = (
+_OTHER_KINDS: tuple[Any, ...] = (
     *(None, True, False, 7, 1.5, "text", "", _DEEP, _NAN, [], {}, [None], [[]], [{}], {"": None}, {"a": {"b": []}}),
     *([1, "a", None], {"Key": 1, "Value": []}, ["a"] * 1200, {str(n): "v" for n in range(60)}),
 )
@@ -239,7 +241,7 @@ def _limits(shape: Any, name: str) -> list[Any]:
         one = plain(shape.member, name)
         return [[], [one] * 11, [one] * 101, [None], [one, one]]
     if shape.type_name == "map":
-        return [{}, {"": ""}, {key: "x" for key in _ATTRIBUTE_NAMES}, {"k" * 300: "v" * 300}, {"\x00": "\ud800"}]
+        return [{}, {"": ""}, dict.fromkeys(_ATTRIBUTE_NAMES, "x"), {"k" * 300: "v" * 300}, {"\x00": "\ud800"}]
     return [True, False]
 
 
@@ -282,7 +284,7 @@ def members(draft: Draft, things: Mapping[str, str]) -> dict[str, Any]:
 
 def _put(within: Any, shape: Any, path: tuple[str | int, ...], value: Any) -> None:
     """Put a value on a path, and what is missing on the way there."""
-    for step, following in zip(path, path[1:], strict=False):
+    for step, following in pairwise(path):
         if isinstance(step, str) and isinstance(within, dict):
             shape = shape.members.get(step) if shape.type_name == "structure" else shape.value
             if not isinstance(within.get(step), list if isinstance(following, int) else dict):
@@ -392,9 +394,8 @@ def _rest(service: str, operation: Any, given: dict[str, Any]) -> Wire:
         elif where.get("location") == "querystring":
             query[label] = text
         elif where.get("location") == "header":
-            headers[label] = "".join(letter for letter in text if letter.isprintable()).encode("latin-1", "ignore").decode(
-                "latin-1"
-            )[:8000]
+            printable = "".join(letter for letter in text if letter.isprintable())
+            headers[label] = printable.encode("latin-1", "ignore").decode("latin-1")[:8000]
         elif shape.serialization.get("payload") == name:
             payload = text.encode("utf-8", "surrogatepass")
         else:
@@ -466,9 +467,7 @@ def signed(info: state.ServerInfo, wire: Wire, **changes: str) -> dict[str, str]
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
     credential = f"Credential={changes.get('key', info.access_key)}/{scope}"
-    headers["Authorization"] = (
-        f"AWS4-HMAC-SHA256 {credential}, SignedHeaders=host;x-amz-date, Signature={signature}"
-    )
+    headers["Authorization"] = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders=host;x-amz-date, Signature={signature}"
     return headers
 
 
@@ -534,7 +533,9 @@ class Target:
 _VOLATILE = {
     *("State", "StateReason", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReason", "LastModified"),
     *("LastUpdateStatusReasonCode", "StateTransitionReason", "LastProcessingResult"),
+    "RevisionId",
 }
+"""What changes by itself, such as when a function becomes Active."""
 _COUNTS = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -559,7 +560,7 @@ class World:
             things["role_name"] = things["role"].rpartition("/")[2]
             things["topic"] = aws.client("sns").create_topic(Name="fuzz")["TopicArn"]
             things["alarm_arn"] = f"arn:aws:cloudwatch:{aws.info.region}:{aws.info.account}:alarm:alarm"
-            things["zip"] = "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="
+            things["zip"] = base64.b64encode(zipped("def handler(event, context): return event")).decode()
             aws.client("logs").create_log_group(logGroupName="/lab/fuzz")
             aws.client("logs").create_log_stream(logGroupName="/lab/fuzz", logStreamName="stream")
         urls = set(sqs.list_queues().get("QueueUrls", ()))
@@ -590,7 +591,7 @@ class World:
             things["function_arn"] = arn
         found = {one["UUID"] for one in functions.list_event_source_mappings()["EventSourceMappings"]}
         for uuid in found - {things.get("mapping", "")}:
-            aws.until(lambda uuid=uuid: self._removed(uuid))
+            aws.until(partial(self._removed, uuid))
         if things.get("mapping") not in found:
             things["mapping"] = aws.mapping(things["source"], things["function"])
             things["mapping_arn"] = functions.get_event_source_mapping(UUID=things["mapping"])["EventSourceMappingArn"]
@@ -620,7 +621,8 @@ class World:
             configuration = function.pop("Configuration", {})
             function["kept"] = {key: value for key, value in configuration.items() if key not in _VOLATILE}
             parts = ("GetPolicy", "ListAliases", "ListVersionsByFunction", "ListFunctionEventInvokeConfigs")
-            answers = {part: call("lambda", part, FunctionName=name) for part in parts}
+            answers: dict[str, Any] = {part: call("lambda", part, FunctionName=name) for part in parts}
+            answers["GetPolicy"].pop("RevisionId", None)
             answers["ListVersionsByFunction"] = len(answers["ListVersionsByFunction"].get("Versions", ()))
             seen[name] = (function, answers)
         for one in call("lambda", "ListEventSourceMappings")["EventSourceMappings"]:
@@ -637,8 +639,3 @@ class World:
         aws.client("sqs").send_message(QueueUrl=queue, MessageBody="x")
         aws.until(lambda: aws.printed(function))
         assert aws.counts(queue) == (0, 0)
-
-
-def source_zip() -> bytes:
-    """Return a deployment package that works."""
-    return zipped("def handler(event, context): return event")

@@ -304,6 +304,7 @@ def test_topics_policies_permissions_alarms_and_log_groups(aws: Aws, stack: Stac
                     "Handler": "index.handler",
                     "Role": {"Fn::GetAtt": ["Role", "Arn"]},
                     "Code": {"ZipFile": "def handler(event, context): pass"},
+                    "RecursiveLoop": "Allow",
                     "ReservedConcurrentExecutions": 2,
                     "Environment": {"Variables": {"QUEUE": {"Ref": "Inbox"}, "COUNT": 1}},
                 },
@@ -344,6 +345,7 @@ def test_topics_policies_permissions_alarms_and_log_groups(aws: Aws, stack: Stac
     assert statement["Condition"] == {"ArnLike": {"AWS:SourceArn": physical["Topic"]}}
     function = functions.get_function(FunctionName=name)
     assert function["Concurrency"] == {"ReservedConcurrentExecutions": 2}
+    assert functions.get_function_recursion_config(FunctionName=name)["RecursiveLoop"] == "Allow"
     assert function["Configuration"]["Environment"]["Variables"] == {"QUEUE": physical["Inbox"], "COUNT": "1"}
     (group,) = aws.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"]
     assert group["retentionInDays"] == 7

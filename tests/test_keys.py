@@ -160,3 +160,69 @@ def test_sns_reaches_an_encrypted_queue_only_if_the_key_names_it(aws: Aws) -> No
     sns.publish(TopicArn=topic, Message="kept")
     (message,) = aws.client("sqs").receive_message(QueueUrl=locked.url, MaxNumberOfMessages=10)["Messages"]
     assert json.loads(message["Body"])["Message"] == "kept"
+
+
+CRITERIA = {"Filters": [{"Pattern": '{"body": ["wanted"]}'}]}
+
+
+def key_policy(aws: Aws, *, reader: bool) -> str:
+    """Return a key policy for the account, and for Lambda as the reader of filters."""
+    statements: list[dict[str, Any]] = [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{aws.info.account}:root"},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+    ]
+    if reader:
+        service = {"Service": "lambda.amazonaws.com"}
+        statements.append({"Effect": "Allow", "Principal": service, "Action": "kms:Decrypt", "Resource": "*"})
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+@pytest.mark.behaviour("C48")
+def test_encrypted_filters_are_shown_to_who_may_decrypt(aws: Aws, caller: Caller) -> None:
+    """A list leaves them out, a get tells why it does; without the right to encrypt no such mapping is made."""
+    key = aws.client("kms").create_key(Policy=key_policy(aws, reader=True))["KeyMetadata"]["Arn"]
+    function, url, client = aws.function(RECORDS), aws.queue(), caller.client("lambda")
+    arn = aws.queue_arn(url)
+    made = {"EventSourceArn": arn, "FunctionName": function, "FilterCriteria": CRITERIA, "KMSKeyArn": key}
+    caller.may({"Action": "lambda:*"})
+    with pytest.raises(ClientError, match="not authorized to perform: kms:GenerateDataKey") as refused:
+        client.create_event_source_mapping(**made)
+    assert refused.value.response["Error"]["Code"] == "InvalidParameterValueException"
+    uuid = aws.mapping(url, function, Enabled=False, FilterCriteria=CRITERIA, KMSKeyArn=key)
+    shown = client.get_event_source_mapping(UUID=uuid)
+    assert shown["KMSKeyArn"] == key
+    assert "FilterCriteria" not in shown
+    assert shown["FilterCriteriaError"]["ErrorCode"] == "AccessDeniedException"
+    assert shown["FilterCriteriaError"]["Message"].startswith(caller.denied("kms:Decrypt", key))
+    caller.may({"Action": "lambda:*"}, {"Action": "kms:Decrypt", "Resource": key})
+    assert client.get_event_source_mapping(UUID=uuid)["FilterCriteria"] == CRITERIA
+    (listed,) = client.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+    assert listed["KMSKeyArn"] == key
+    assert not {"FilterCriteria", "FilterCriteriaError"} & set(listed)
+
+
+@pytest.mark.behaviour("C48")
+def test_lambda_itself_has_to_be_in_the_policy_of_the_filters_key(aws: Aws) -> None:
+    """Without the service principal no mapping is made; one that loses it reads nothing until it is back."""
+    kms, client = aws.client("kms"), aws.client("lambda")
+    key = kms.create_key(Policy=key_policy(aws, reader=False))["KeyMetadata"]
+    function, url = aws.function(RECORDS), aws.queue()
+    with pytest.raises(ClientError) as refused:
+        aws.mapping(url, function, FilterCriteria=CRITERIA, KMSKeyArn=key["Arn"])
+    assert refused.value.response["Error"]["Message"] == (
+        "Lambda service principal was denied access to decrypt your filter criteria. Please check your KMS key policy"
+    )
+    kms.put_key_policy(KeyId=key["KeyId"], PolicyName="default", Policy=key_policy(aws, reader=True))
+    uuid = aws.mapping(url, function, FilterCriteria=CRITERIA, KMSKeyArn=key["Arn"])
+    kms.put_key_policy(KeyId=key["KeyId"], PolicyName="default", Policy=key_policy(aws, reader=False))
+    send(aws, url, "wanted", "other")
+    aws.advance(120)
+    assert aws.counts(url) == (2, 0)
+    assert client.get_event_source_mapping(UUID=uuid)["State"] == "Enabled"
+    kms.put_key_policy(KeyId=key["KeyId"], PolicyName="default", Policy=key_policy(aws, reader=True))
+    aws.until(lambda: aws.counts(url) == (0, 0))
+    assert [record["body"] for run in aws.printed(function) for record in run["event"]["Records"]] == ["wanted"]

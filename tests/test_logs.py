@@ -131,6 +131,41 @@ def test_the_json_log_format(aws: Aws) -> None:
     assert metrics["billedDurationMs"] == math.ceil(metrics["durationMs"] + metrics["initDurationMs"])
 
 
+@pytest.mark.behaviour("D71")
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("DEBUG", ["initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report"]),
+        ("INFO", ["initStart", "start", "report"]),
+        ("WARN", []),
+    ],
+)
+def test_the_platforms_json_lines_by_level(aws: Aws, level: str, told: list[str]) -> None:
+    """Failures are told at every level."""
+    code = """
+        import os
+        def handler(event, context):
+            if event:
+                os._exit(3)
+            return "four"
+    """
+    logging = {"LogFormat": "JSON", "SystemLogLevel": level}
+    function = create(aws, code, LoggingConfig=logging)["FunctionName"]
+    aws.advance(1)
+    assert invoke(aws, function, 0) == "four"
+    lines = [json.loads(text) for text in texts(aws, function)]
+    assert [line["type"] for line in lines] == [f"platform.{name}" for name in told]
+    for line in lines:
+        assert line["record"].get("status", "success") == "success"
+        if line["type"] == "platform.runtimeDone":
+            assert line["record"]["metrics"]["producedBytes"] == len('"four"')
+    assert invoke(aws, function, 1)["errorType"] == "Runtime.ExitError"
+    failure = [json.loads(text) for text in texts(aws, function) if text.startswith("{")][len(lines) :]
+    kinds = [line["type"] for line in failure if line["type"] != "platform.start"]
+    assert kinds == ["platform.runtimeDone", "platform.report"]
+    assert {line["record"]["errorType"] for line in failure[-2:]} == {"Runtime.ExitError"}
+
+
 def test_megabytes_of_output_block_nothing(aws: Aws) -> None:
     function = aws.function("def handler(event, context):\n    for n in range(10_000): print('x' * 99)", Timeout=30)
     assert invoke(aws, function) is None

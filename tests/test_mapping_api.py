@@ -466,16 +466,3 @@ def test_one_mapping_for_a_queue_and_a_function(aws: Aws) -> None:
     other = aws.mapping(queue, aws.function(RECORDS))
     with pytest.raises(client.exceptions.ResourceConflictException):
         client.update_event_source_mapping(UUID=other, FunctionName=function)
-
-
-@pytest.mark.behaviour("C48")
-def test_lists_hide_encrypted_filter_criteria(aws: Aws, ground: Ground) -> None:
-    client = aws.client("lambda")
-    criteria = {"Filters": [{"Pattern": '{"body": ["x"]}'}]}
-    key = f"arn:aws:kms:{aws.info.region}:{aws.info.account}:key/00000000-0000-0000-0000-000000000000"
-    uuid = aws.mapping(aws.queue(), ground.function, Enabled=False, FilterCriteria=criteria, KMSKeyArn=key)
-    shown = client.get_event_source_mapping(UUID=uuid)
-    assert (shown["FilterCriteria"], shown["KMSKeyArn"]) == (criteria, key)
-    arn = shown["EventSourceArn"]
-    (listed,) = client.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
-    assert "FilterCriteria" not in listed

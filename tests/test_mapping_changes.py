@@ -38,7 +38,7 @@ class Upheaval(Stage):
         self.mapping = self.mappings.create(self.queue, self.settings(), enabled=True, tags={})
         self.advance(2)
 
-    def invoke(self, payload: bytes, done: Callable[[Outcome], None], *, source: str) -> None:
+    def invoke(self, payload: bytes, done: Callable[[Outcome], None], *, source: str, traces: list[str | None]) -> None:
         """Work for a while, fail or succeed."""
         if self.running >= self.concurrency:
             raise Throttled("ReservedFunctionConcurrentInvocationLimitExceeded")

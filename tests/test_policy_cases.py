@@ -37,6 +37,7 @@ def permissions(case: dict[str, Any]) -> Permissions:
         clock=SimpleNamespace(now=lambda: 0.0),
         control=control,
         queues=SimpleNamespace(by_arn=lambda arn: queue),
+        functions=SimpleNamespace(policy=lambda arn: None),
     )
     return Permissions(space)
 

@@ -112,6 +112,7 @@ def test_too_many_messages_in_flight(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) 
     assert len(messages) == 2
     problem = sqs.refusal("ReceiveMessage", QueueUrl=url)
     assert (problem.code, problem.status) == ("OverLimit", 403)
+    assert problem.message.startswith("Too many messages have been received without being deleted.")
     later = sqs.call("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=20)
     sqs.call("DeleteMessage", QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
     assert [message["Body"] for message in later.get()["Messages"]] == ["c"]

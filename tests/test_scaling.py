@@ -195,6 +195,7 @@ class Stage:
         self.response = b"null"
         self.running = 0
         self.begun: list[float] = []
+        self.pollers: list[float] = []
         self.clock = Clock()
         self.scheduler = Scheduler(self.clock)
         self.minutes: list[Callable[[float], None]] = []
@@ -204,9 +205,10 @@ class Stage:
             url="http://localhost:4566",
             clock=self.clock,
             scheduler=self.scheduler,
-            metrics=SimpleNamespace(add=lambda *_, **__: None, each_minute=self.minutes.append),
+            metrics=SimpleNamespace(add=self._measured, each_minute=self.minutes.append),
             events=SimpleNamespace(publish=lambda *_, **__: None),
             permissions=SimpleNamespace(role_allows=lambda *_: True),
+            keys=SimpleNamespace(role_may_read=lambda *_: True),
             functions=SimpleNamespace(resolve=lambda _: self),
             arn=lambda service, resource: f"arn:aws:{service}:us-east-1:111122223333:{resource}",
         )
@@ -223,10 +225,11 @@ class Stage:
     role = "arn:aws:iam::111122223333:role/r"
     timeout = 900
 
-    def invoke(self, payload: bytes, done: Callable[[Outcome], None], *, source: str) -> None:
+    def invoke(self, payload: bytes, done: Callable[[Outcome], None], *, source: str, traces: list[str | None]) -> None:
         """Work for some seconds of virtual time."""
         assert source
         assert payload
+        assert traces
         if self.running >= self.concurrency:
             raise Throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
         self.running += 1
@@ -243,10 +246,17 @@ class Stage:
         for listener in self.minutes:
             listener(self.clock.now() - 60)
 
-    def send(self, number: int) -> None:
-        """Send messages."""
+    def _measured(
+        self, namespace: str, name: str, dimensions: dict[str, str], value: float, *_: Any, **__: Any
+    ) -> None:
+        if name == "ProvisionedPollers":
+            assert (namespace, dimensions) == ("AWS/Lambda", {"EventSourceMappingUUID": self.mapping.uuid})
+            self.pollers.append(value)
+
+    def send(self, number: int, size: int = 1) -> None:
+        """Send messages of some bytes."""
         with self.scheduler.lock:
-            self.queue.send_many([Draft("x") for _ in range(number)], "AIDAEXAMPLE")
+            self.queue.send_many([Draft("x" * size) for _ in range(number)], "AIDAEXAMPLE")
 
     def advance(self, seconds: float) -> None:
         """Advance the clock."""
@@ -295,8 +305,37 @@ def test_provisioned_pollers_begin_wider_and_grow_faster() -> None:
     assert stage.running == 30
     stage.advance(12)
     assert 215 <= stage.running <= 240
+    assert stage.running % 10 == 0, "a poller comes with all that it carries"
     stage.advance(60)
     assert stage.running == 500
+
+
+@pytest.mark.behaviour("F37")
+def test_provisioned_pollers_are_counted_by_the_minute() -> None:
+    stage = Stage(90, batch_size=1, provisioned=(("MinimumPollers", 2), ("MaximumPollers", 5)))
+    stage.advance(60)
+    stage.send(200)
+    stage.advance(60)
+    stage.advance(600)
+    # As few as may be at first, as many as may be under load, and again as few when it is over.
+    assert (stage.pollers[0], max(stage.pollers), stage.pollers[-1]) == (2, 5, 2)
+    unprovisioned = Stage(1)
+    unprovisioned.advance(120)
+    assert unprovisioned.pollers == []
+
+
+@pytest.mark.behaviour("C82")
+@pytest.mark.parametrize(("size", "expected"), [(1, 200), (100_000, 21)])
+def test_a_provisioned_poller_polls_ten_times_and_reads_a_megabyte_a_second(size: int, expected: int) -> None:
+    stage = Stage(0, provisioned=(("MinimumPollers", 2), ("MaximumPollers", 2)))
+    stage.advance(2)
+    for _ in range(40):
+        stage.send(10, size)
+    # Two pollers: twenty polls of ten messages, or two megabytes and what the last poll brought beyond them.
+    stage.advance(0.2)
+    assert expected <= 400 - stage.queue.held < expected + 10
+    stage.advance(1)
+    assert 2 * expected <= 400 - stage.queue.held < 2 * expected + 20
 
 
 @pytest.mark.behaviour("C81", "C94")

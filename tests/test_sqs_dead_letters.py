@@ -231,6 +231,21 @@ def test_a_dead_letter_serves_who_waits_for_it(aws: Aws) -> None:
     assert [message["Body"] for message in poll.join()["Messages"]] == ["poison"]
 
 
+@pytest.mark.behaviour("A74")
+def test_a_dead_letter_that_is_too_old_serves_nobody(aws: Aws) -> None:
+    dead = aws.queue(MessageRetentionPeriod=60)
+    url = source_of(aws, dead)
+    send(aws, url, "a")
+    assert bodies(aws, url, VisibilityTimeout=0) == ["a"]
+    aws.advance(61)
+    poll = Polling(aws, dead, WaitTimeSeconds=20)
+    assert not poll.done()
+    assert bodies(aws, url) == []
+    aws.advance(20)
+    assert "Messages" not in poll.join()
+    assert states(aws, dead) == (0, 0, 0)
+
+
 # ---- the way back
 
 

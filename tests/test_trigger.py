@@ -335,6 +335,18 @@ def test_a_window_longer_than_the_visibility_timeout_hands_out_nothing_twice(aws
     assert 153 <= again["at"] - start < 155
 
 
+@pytest.mark.behaviour("C76")
+def test_a_shorter_visibility_timeout_hands_out_nothing_twice_within_a_window(aws: Aws) -> None:
+    queue = aws.queue(VisibilityTimeout=60)
+    function = aws.function(FAILS, Timeout=3)
+    aws.mapping(queue, function, BatchSize=100, MaximumBatchingWindowInSeconds=20)
+    aws.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "4"})
+    send(aws, queue, ["x"])
+    aws.advance(25)
+    (seen,) = aws.printed(function)
+    assert seen["count"] == "1"
+
+
 SIZES = """
     import json
     def handler(event, context):

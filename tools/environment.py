@@ -22,13 +22,20 @@ NAME = "lambda-sqs-labs"
 LOCK = "requirements.lock"
 UV_LOCK = "tools/uv.lock"
 CLI_LOCK = "tools/awscli.lock"
+CELERY_LOCK = "tools/celery.lock"
+JAVASCRIPT = "tools/javascript"
+NO_NODE = (
+    "The tests with AWS's SDK for JavaScript did not run, as there is no Node.js with npm: "
+    "get both with `sudo apt-get install nodejs npm`."
+)
 JUPYTER = ("tools/jupyter/jupyter_server_config.json", "tools/jupyter/overrides.json")
 INPUTS = (LOCK, "pyproject.toml", "tools/environment.py", *JUPYTER)
 WINDOWS = os.name == "nt"
 UNREACHABLE = re.compile(
     r"error sending request|dns error|failed to lookup|connection (refused|reset|aborted)|timed? ?out|no such host"
     r"|network (connectivity )?(is|was) (disabled|unreachable)|name resolution|newconnectionerror|proxy|tunnel|sslerror"
-    r"|certificate|could not connect|failed to fetch|offline|no matching distribution",
+    r"|certificate|could not connect|failed to fetch|offline|no matching distribution"
+    r"|enotfound|eai_again|econnrefused|econnreset|etimedout",
     re.IGNORECASE,
 )
 
@@ -40,6 +47,11 @@ class SetupError(Exception):
 def executable(environment: Path, name: str) -> Path:
     """Return where a virtual environment keeps a program."""
     return environment / "Scripts" / f"{name}.exe" if WINDOWS else environment / "bin" / name
+
+
+def find_npm() -> str | None:
+    """Return npm's path where Node.js is there as well, else None."""
+    return shutil.which("npm") if shutil.which("node") else None
 
 
 def child_environment() -> dict[str, str]:
@@ -164,22 +176,60 @@ class Environment:
         SetupError
             What failed and what to do.
         """
-        folder = self.root / ".build" / "awscli"
+        return executable(self._apart("awscli", CLI_LOCK, "AWS's command line tool"), "aws")
+
+    def celery(self) -> Path:
+        """Return the Python of an environment with Celery and its transport for SQS, made where it is missing.
+
+        Raises
+        ------
+        SetupError
+            What failed and what to do.
+        """
+        return executable(self._apart("celery", CELERY_LOCK, "Celery"), "python")
+
+    def javascript(self) -> Path:
+        """Return the folder of AWS's SDK for JavaScript, for NODE_PATH; it is fetched where it is missing.
+
+        Raises
+        ------
+        SetupError
+            What failed and what to do; `NO_NODE` where there is no Node.js.
+        """
+        source, folder = self.root / JAVASCRIPT, self.root / ".build" / "javascript"
         stamp = folder / "complete"
-        wanted = digest([self.root / CLI_LOCK])
+        npm = find_npm()
+        if npm is None:
+            raise SetupError(NO_NODE)
+        files = [source / "package.json", source / "package-lock.json"]
+        wanted = digest(files)
+        with self._alone():
+            if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+                self._remove(folder)
+                folder.mkdir(parents=True)
+                for file in files:
+                    shutil.copy(file, folder)
+                quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+                self._run("fetching AWS's SDK for JavaScript", [npm, "ci", *quiet, "--prefix", folder])
+                stamp.write_text(wanted, encoding="utf-8")
+        return folder / "node_modules"
+
+    def _apart(self, name: str, lock: str, what: str) -> Path:
+        """Return the environment `.build/<name>` as its lock says, made where it is missing."""
+        folder = self.root / ".build" / name
+        stamp = folder / "complete"
+        wanted = digest([self.root / lock])
         with self._alone():
             if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
                 uv = self.uv()
                 self._remove(folder)
                 self._run(
-                    "making .build/awscli", [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder]
+                    f"making .build/{name}", [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, folder]
                 )
                 pip: list[str | Path] = [uv, "pip", "--no-progress", "sync", "--python", executable(folder, "python")]
-                self._run(
-                    "fetching AWS's command line tool", [*pip, "--no-compile-bytecode", "--require-hashes", CLI_LOCK]
-                )
+                self._run(f"fetching {what}", [*pip, "--no-compile-bytecode", "--require-hashes", lock])
                 stamp.write_text(wanted, encoding="utf-8")
-        return executable(folder, "aws")
+        return folder
 
     def _refuse_without_venv(self) -> None:
         package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"

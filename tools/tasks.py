@@ -9,7 +9,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.environment import CLI_LOCK, LOCK, ROOT, UV_LOCK, WINDOWS, Environment, SetupError, child_environment
+from tools.environment import (
+    CELERY_LOCK,
+    CLI_LOCK,
+    JAVASCRIPT,
+    LOCK,
+    NO_NODE,
+    ROOT,
+    UV_LOCK,
+    WINDOWS,
+    Environment,
+    SetupError,
+    child_environment,
+    find_npm,
+)
 
 START = "notebooks/00-start-here.ipynb"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
@@ -83,15 +96,19 @@ def has_display() -> bool:
 
 
 def test(arguments: list[str]) -> int:
-    """Run all tests; without Chromium all but the browser tests, which is a failure where CI=true."""
-    chromium = find_chromium()
-    if not chromium and os.environ.get("CI") == "true":
-        raise SetupError(NO_BROWSER)
+    """Run all tests; without Chromium or Node.js all but those that need it, which is a failure where CI=true."""
+    missing = {
+        mark: sentence
+        for mark, sentence, found in (("browser", NO_BROWSER, find_chromium()), ("node", NO_NODE, find_npm()))
+        if not found
+    }
+    if missing and os.environ.get("CI") == "true":
+        raise SetupError("\n".join(missing.values()))
     setup([])
-    chosen = [] if chromium else ["-m", "not browser"]
+    chosen = ["-m", " and ".join(f"not {mark}" for mark in missing)] if missing else []
     outcome = run(["python", "-m", "pytest", "-n", "2", "--dist", "loadgroup", *chosen, *arguments])
-    if not chromium:
-        print(NO_BROWSER, flush=True)
+    for sentence in missing.values():
+        print(sentence, flush=True)
     return outcome
 
 
@@ -148,12 +165,20 @@ def lock(arguments: list[str]) -> int:
         (["pyproject.toml", "--group", "build", "--group", "test"], LOCK),
         (["--group", "boot"], UV_LOCK),
         (["--group", "cli"], CLI_LOCK),
+        (["--group", "celery"], CELERY_LOCK),
     ):
         print(f"Solving {output} …", flush=True)
         outcome = subprocess.run([*solve, *source, "--output-file", output], cwd=ROOT, env=environment, check=False)
         if outcome.returncode:
             return outcome.returncode
-    return 0
+    npm = find_npm()
+    if npm is None:
+        print(f"{JAVASCRIPT}/package-lock.json stays as it is, as there is no Node.js with npm.")
+        return 0
+    print(f"Solving {JAVASCRIPT}/package-lock.json …", flush=True)
+    verb = "update" if "--upgrade" in arguments else "install"
+    quiet = ["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    return subprocess.run([npm, verb, *quiet], cwd=ROOT / JAVASCRIPT, env=child_environment(), check=False).returncode
 
 
 def run(command: list[str]) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ApiError
 from .functions import LATEST, FunctionVersion, Outcome, Throttled
 from .messages import Draft
+from .recursion import RecursiveInvocation
 
 if TYPE_CHECKING:
     from .space import Space
@@ -22,7 +23,7 @@ _FIRST_THROTTLE_PAUSE = 1.0
 _LONGEST_THROTTLE_PAUSE = 300.0
 
 
-def send_event(version: FunctionVersion, payload: bytes) -> str:
+def send_event(version: FunctionVersion, payload: bytes, trace: str | None = None) -> str:
     """Take an event for a later invocation, and return its request id, which all tries keep (row D38).
 
     Parameters
@@ -31,8 +32,10 @@ def send_event(version: FunctionVersion, payload: bytes) -> str:
         What is invoked, as it was addressed.
     payload : bytes
         The event, as JSON.
+    trace : str, optional
+        The trace header of the call that brought it.
     """
-    event = _Event(version, payload)
+    event = _Event(version, payload, trace)
     event.space.scheduler.after(0, event.attempt)
     return event.request_id
 
@@ -40,12 +43,13 @@ def send_event(version: FunctionVersion, payload: bytes) -> str:
 class _Event:
     """One event and its tries."""
 
-    def __init__(self, version: FunctionVersion, payload: bytes) -> None:
+    def __init__(self, version: FunctionVersion, payload: bytes, trace: str | None) -> None:
         self.function = version.function
         self.space: Space = version.function.space
         self.request_id = str(uuid.uuid4())
         self._qualifier = version.qualifier
         self._payload = payload
+        self._trace = trace
         self._received = self.space.clock.now()
         self._tries = 0
         self._pause = _FIRST_THROTTLE_PAUSE
@@ -62,10 +66,13 @@ class _Event:
             return
         try:
             version = self.space.functions.resolve(self.function.name, self._qualifier)
-            version.invoke(self._payload, self._done, source="event", request_id=self.request_id)
+            traces = (self._trace,)
+            version.invoke(self._payload, self._done, source="event", request_id=self.request_id, traces=traces)
         except Throttled:
             self._again(self._pause)
             self._pause = min(self._pause * 2, _LONGEST_THROTTLE_PAUSE)
+        except RecursiveInvocation:
+            self._lost("RetriesExhausted", None)
         except ApiError as problem:
             # A function that has been deleted gets nothing any more; one that is not ready, later.
             if problem.code == "ResourceConflictException":

@@ -122,6 +122,7 @@ class Environment:
             if self._phase == "init":
                 self._init_duration = (self.space.clock.now() - process.spawned) * 1000
                 self._phase = "invoke"
+                self._write(self._lines.init_done(self._where, self._init_duration))
                 self._tell("environment ready", invocation)
             self._cancel_init_timer()
             if invocation is not None:
@@ -172,7 +173,7 @@ class Environment:
             status = "timeout" if process.doom in ("timeout", "init") else "error"
             shown = "" if status == "timeout" else _known(error_type)
             self._write(self._splitter.rest())
-            self._write(self._lines.init_report(duration, self._phase, status, shown))
+            self._write(self._lines.init_report(self._where, duration, self._phase, status, shown))
             if self._phase == "init":
                 # A failed init is tried once more as part of the invocation (rows D58 and D72).
                 self._phase = "invoke"
@@ -314,6 +315,7 @@ class Environment:
             min(self.recipe.memory, -(-self.peak // (1024 * 1024))),
             status,
             error_type,
+            len(payload),
         )
         self._init_duration = None
         self._write(self._lines.end(report))

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import struct
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -191,9 +192,11 @@ class Environments:
 
 def _allow_open_files() -> None:
     """Raise the soft limit of open files: an environment takes four, and many systems allow 1,024 or 256."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
+    if sys.platform == "win32":
+        return
+    import resource
 
+    with contextlib.suppress(ValueError, OSError):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
         if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-import select
+import selectors
 import socket
 import time
 import uuid
@@ -17,9 +17,9 @@ import zlib
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
-from . import lab_api, logs_api, protocol, services, signature, stacks_api, sts_api
+from . import http_requests, lab_api, logs_api, moto_adapter, protocol, services, signature, stacks_api, sts_api
 from .errors import ApiError
 from .protocol import Answer, Call, Later, Operation, Protocol, Request
 from .space import Identity, Space
@@ -80,7 +80,11 @@ class FrontDoor:
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         request_id = str(uuid.uuid4())
-        request = _request(environ)
+        try:
+            request = _request(environ)
+        except http_requests.BrokenBodyError:
+            headers = {"Content-Type": "text/plain", "Connection": "close"}
+            return Answer(400, headers, b"The body is not as long, or not in the chunks, that its headers say.")
         if request.headers.get("host") not in self.hosts or "origin" in request.headers:
             text = (
                 "The local AWS answers only clients on this machine that call it by its own address, and no web page."
@@ -106,7 +110,9 @@ class FrontDoor:
                         f"It offers: {', '.join(sorted(OWN[service]))}.",
                         501,
                     )
-                call = Call(self.space, identity, speaking.operation, speaking.params)
+                trace = request.headers.get("x-amzn-trace-id")
+                trace = unquote(trace) if trace else None
+                call = Call(self.space, identity, speaking.operation, speaking.params, trace)
                 return speaking.result(self._perform(operation, call, environ), request_id)
             return self._control_plane(service, request, identity)
         except ApiError as problem:
@@ -168,8 +174,12 @@ class FrontDoor:
         return name not in OWN[service]
 
     def _control_plane(self, service: str, request: Request, identity: Identity) -> Answer:
+        if (name := moto_adapter.model_of(service)) is not None:
+            protocol.read(name, request)
         with self.space.scheduler.lock:
             status, headers, body = services.ask_control_plane(self.space, identity, service, request)
+        if service != "s3" and body.startswith(b"<"):
+            body = protocol.well_formed(body)
         return Answer(status, dict(headers), body)
 
     def _lab(self, request: Request, identity: Identity) -> Answer:
@@ -192,7 +202,7 @@ def _request(environ: dict[str, Any]) -> Request:
     target = environ["REQUEST_URI"]
     if isinstance(target, bytes):
         target = target.decode("latin-1")
-    return Request(environ["REQUEST_METHOD"], target, headers, environ["wsgi.input"].read())
+    return Request(environ["REQUEST_METHOD"], target, headers, http_requests.body(environ))
 
 
 def _unpacked(request: Request) -> Request:
@@ -216,7 +226,10 @@ def _gone(environ: dict[str, Any]) -> bool:
     if not isinstance(connection, socket.socket):
         return False
     try:
-        readable, _, _ = select.select([connection], [], [], 0)
+        # Not select.select, which knows no file beyond the 1,024th.
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            readable = selector.select(0)
         return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
     except (OSError, ValueError):
         return True

@@ -19,6 +19,10 @@ LARGEST_ZIP = 52_428_800
 LARGEST_UNZIPPED = 262_144_000
 """Bytes of all files together (row D5)."""
 _MOST_FILES = 50_000
+_MOST_FOLDERS = 500_000
+_ENTRY = b"PK\x01\x02"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Others could ask for any amount of memory."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +65,20 @@ def unpack(data: bytes, folder: Path) -> Code:
     code = Code(base64.b64encode(digest).decode(), len(data), folder / digest.hex()[:32])
     if code.folder.exists():
         return code
+    if data.count(_ENTRY) > _MOST_FILES:
+        # Reading the directory alone would take long.
+        raise _not_unzippable()
     partial = code.folder.with_suffix(".partial")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _extract(archive, partial)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, ValueError, EOFError):
-        _remove(partial)
-        raise _not_unzippable() from None
     except ApiError:
         _remove(partial)
         raise
+    except Exception:
+        # A file that is no archive fails in many ways: in its directory, its names, its compressed data, on this disk.
+        _remove(partial)
+        raise _not_unzippable() from None
     for path in partial.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     partial.rename(code.folder)
@@ -80,14 +88,16 @@ def unpack(data: bytes, folder: Path) -> Code:
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
     entries = archive.infolist()
-    if len(entries) > _MOST_FILES:
+    if len(entries) > _MOST_FILES or sum(entry.filename.count("/") for entry in entries) > _MOST_FOLDERS:
         raise _not_unzippable()
+    if sum(entry.file_size for entry in entries) > LARGEST_UNZIPPED:
+        raise _too_large()
     for entry in entries:
         path = PurePosixPath(entry.filename)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename:
             raise _not_unzippable()
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or not path.parts or entry.compress_type not in _METHODS:
             raise _not_unzippable()
     folder.mkdir(parents=True)
     written = 0
@@ -102,8 +112,7 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
                 written += len(block)
                 # What counts is what comes out; the sizes in the archive may lie.
                 if written > LARGEST_UNZIPPED:
-                    text = f"Unzipped size must be smaller than {LARGEST_UNZIPPED} bytes"
-                    raise ApiError("InvalidParameterValueException", text)
+                    raise _too_large()
                 sink.write(block)
 
 
@@ -116,6 +125,10 @@ def _remove(folder: Path) -> None:
                 os.rmdir(os.path.join(top, name))
     with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+def _too_large() -> ApiError:
+    return ApiError("InvalidParameterValueException", f"Unzipped size must be smaller than {LARGEST_UNZIPPED} bytes")
 
 
 def _not_unzippable() -> ApiError:

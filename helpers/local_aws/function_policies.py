@@ -17,8 +17,7 @@ _ACCOUNT = re.compile(r"\d{12}")
 
 def document(version: FunctionVersion) -> dict[str, Any] | None:
     """Return the policy of a function, or of the version or alias that was addressed; None without one."""
-    statements = version.function.policies.get(version.qualifier or LATEST)
-    return {"Version": "2012-10-17", "Id": "default", "Statement": statements} if statements else None
+    return version.function.policy(version.qualifier)
 
 
 def add_permission(call: Call) -> dict[str, Any]:

@@ -7,12 +7,13 @@ import json
 import random
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import recursion
 from .environments import Environments
 from .errors import ApiError
 from .function_code import Code, unpack
@@ -250,6 +251,7 @@ class Function:
         self.tags: dict[str, str] = {}
         self.event_configs: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, list[dict[str, Any]]] = {}
+        self.recursive_loop = recursion.TERMINATE
         self.running = 0
         self._published = 0
 
@@ -267,6 +269,11 @@ class Function:
         if latest.state == "Pending":
             version.state, version.update_status = "Pending", None
         return version
+
+    def policy(self, qualifier: str | None) -> dict[str, Any] | None:
+        """Return the resource-based policy of the function, or of a version or alias of it; None without one."""
+        statements = self.policies.get(qualifier or LATEST)
+        return {"Version": "2012-10-17", "Id": "default", "Statement": statements} if statements else None
 
     def all_versions(self) -> list[Version]:
         """Return `$LATEST` and the published versions, in order."""
@@ -334,6 +341,7 @@ class FunctionVersion:
         source: str,
         client_context: str | None = None,
         request_id: str | None = None,
+        traces: Iterable[str | None] = (),
     ) -> str:
         """Begin an invocation; under the scheduler's lock.
 
@@ -349,6 +357,8 @@ class FunctionVersion:
             JSON for `context.client_context`.
         request_id : str, optional
             An asynchronous retry keeps its id (row D38).
+        traces : iterable of str or None
+            The trace headers of what is in the event.
 
         Returns
         -------
@@ -359,11 +369,14 @@ class FunctionVersion:
         ------
         Throttled
             When no concurrency is left.
+        RecursiveInvocation
+            When it would go on with a loop (row C110).
         ApiError
             While the function is Pending.
         """
         self.check_invocable()
         functions = self.function.owner
+        passes = functions.count_passes(self, traces)
         # Of a batch the pollers tell, message by message.
         tell = None if source == "event source mapping" else functions.space.events.publish
         try:
@@ -397,7 +410,7 @@ class FunctionVersion:
                 functions.space.scheduler.release()
 
         functions.space.scheduler.hold()
-        invocation = Invocation(request_id, self.arn, payload, finish, client_context)
+        invocation = Invocation(request_id, self.arn, payload, finish, client_context, passes)
         functions.environments.invoke(self.record.recipe, invocation)
         return request_id
 
@@ -521,6 +534,12 @@ class Functions:
         qualifier = qualifier or match[5]
         return self.space.arn("lambda", f"function:{match[4]}" + (f":{qualifier}" if qualifier else ""))
 
+    def policy(self, arn: str) -> dict[str, Any] | None:
+        """Return the resource-based policy of what an ARN names; None without one. Never raises."""
+        match = _NAME.match(arn)
+        function = None if match is None else self._functions.get(match[4])
+        return None if match is None or function is None else function.policy(match[5])
+
     # Changing.
 
     def unpack(self, data: bytes) -> Code:
@@ -610,6 +629,16 @@ class Functions:
                     f"UnreservedConcurrentExecution below its minimum value of [{LEAST_UNRESERVED}].",
                 )
         function.reserved = concurrency
+
+    def count_passes(self, version: FunctionVersion, traces: Iterable[str | None]) -> dict[str, int]:
+        """Return the lineage of an invocation that is to begin, or raise `RecursiveInvocation` and count that."""
+        passes = recursion.lineage(traces)
+        mark = recursion.mark(version.function.arn)
+        if passes.get(mark, 0) >= recursion.MOST_PASSES and version.function.recursive_loop != recursion.ALLOW:
+            self._add(version, "RecursiveInvocationsDropped", 1, "Count", self.space.clock.now())
+            raise recursion.RecursiveInvocation
+        passes[mark] = passes.get(mark, 0) + 1
+        return passes
 
     def take_concurrency(self, version: FunctionVersion) -> None:
         """Count one more running invocation, or raise `Throttled` and count that."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -17,10 +16,16 @@ from .handler_view import RUNTIME
 from .invocations import Invocation
 from .io_loop import Loop
 from .memory import resident
+from .platforms import PYTHON, kill_tree
+from .recursion import trace_header
 from .runtime_api import Connection, Request
 
 if TYPE_CHECKING:
     from .environment import Environment
+
+
+_LAST_OUTPUT = 1.0
+"""Seconds that the last of a process's output may take where its pipe cannot be polled."""
 
 
 class Process:
@@ -42,6 +47,7 @@ class Process:
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._pipe = -1
         self._exit_fd = -1
+        self._reader: threading.Thread | None = None
         self._ended = False
 
     # In the spawner's thread.
@@ -52,7 +58,7 @@ class Process:
         self._pipe, write_end = os.pipe()
         try:
             popen = subprocess.Popen(
-                [sys.executable, "-S", "-P", str(RUNTIME / "bootstrap.py")],
+                [PYTHON, "-S", "-P", str(RUNTIME / "bootstrap.py")],
                 cwd=self.environment.recipe.code,
                 env=variables,
                 stdin=lifeline,
@@ -62,9 +68,8 @@ class Process:
             )
         finally:
             os.close(write_end)
-        if hasattr(os, "set_blocking"):
-            with contextlib.suppress(OSError):
-                os.set_blocking(self._pipe, False)
+        if sys.platform != "win32":
+            os.set_blocking(self._pipe, False)
         with self.environment.space.scheduler.lock:
             self.popen = popen
             if self.doom is not None:
@@ -84,16 +89,13 @@ class Process:
         if self.waiting is None:
             return False
         connection, self.waiting = self.waiting, None
-        trace = (
-            f"Root=1-{int(invocation.begun or 0):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
-        )
         deadline = (invocation.begun or 0.0) + self.environment.recipe.timeout
         headers = {
             "Content-Type": "application/json",
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
             "Lambda-Runtime-Deadline-Ms": str(int(deadline * 1000)),
             "Lambda-Runtime-Invoked-Function-Arn": invocation.arn,
-            "Lambda-Runtime-Trace-Id": trace,
+            "Lambda-Runtime-Trace-Id": trace_header(invocation.begun or 0.0, invocation.passes),
         }
         if invocation.client_context:
             headers["Lambda-Runtime-Client-Context"] = invocation.client_context
@@ -126,18 +128,19 @@ class Process:
         with contextlib.suppress(OSError):
             if hasattr(os, "killpg"):
                 os.killpg(self.popen.pid, getattr(signal, name))
-            else:
-                self.popen.kill()
+            elif name == "SIGKILL":
+                kill_tree(self.popen)
 
     # In the loop's thread.
 
     def _attach(self) -> None:
         assert self.popen is not None
         self.loop.add(self._listener, self._accept)
-        if os.name == "posix":
+        if sys.platform != "win32":
             self.loop.add(self._pipe, self._printed)
         else:
-            threading.Thread(target=self._read_blocking, daemon=True).start()
+            self._reader = threading.Thread(target=self._read_blocking, args=(self._pipe,), daemon=True)
+            self._reader.start()
         if hasattr(os, "pidfd_open"):
             try:
                 self._exit_fd = os.pidfd_open(self.popen.pid)
@@ -150,7 +153,10 @@ class Process:
     def _await_exit(self) -> None:
         assert self.popen is not None
         with contextlib.suppress(OSError):
-            os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOWAIT) if hasattr(os, "waitid") else self.popen.wait()
+            if sys.platform != "win32" and hasattr(os, "waitid"):
+                os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOWAIT)
+            else:
+                self.popen.wait()
         self.loop.call(self._exited)
 
     def _accept(self, _: int) -> None:
@@ -211,7 +217,7 @@ class Process:
 
     def drain(self) -> bool:
         """Read what is in the log pipe; return whether it has come to its end."""
-        if os.name != "posix" or self._pipe < 0:
+        if sys.platform == "win32" or self._pipe < 0:
             return True
         try:
             # At most one pipe's full at a time: a process that prints without end must not keep the thread.
@@ -232,10 +238,11 @@ class Process:
     def _printed(self, _: int) -> None:
         self.drain()
 
-    def _read_blocking(self) -> None:
+    def _read_blocking(self, pipe: int) -> None:
         with contextlib.suppress(OSError):
-            while data := os.read(self._pipe, 65_536):
+            while data := os.read(pipe, 65_536):
                 self.environment.take_output(data)
+        os.close(pipe)
 
     def _exited(self) -> None:
         if self._ended or self.popen is None:
@@ -243,6 +250,9 @@ class Process:
         self._signal_group("SIGKILL")
         self._ended = True
         code = self.popen.wait()
+        if self._reader is not None:
+            self._reader.join(_LAST_OUTPUT)
+            self._pipe = -1  # the reader's to close
         self.drain()
         for file in (self._exit_fd, self._pipe):
             if file >= 0:

@@ -84,6 +84,8 @@ class Invocation:
         Called once, under the lock, with the `Result`.
     client_context : str or None
         Base64-decoded JSON.
+    passes : dict of str to int
+        The lineage of its trace header.
     since, begun : float or None
         When its Duration and its timeout began to run, in the space's time.
     """
@@ -93,6 +95,7 @@ class Invocation:
     payload: bytes
     finish: Callable[[Result], None]
     client_context: str | None = None
+    passes: dict[str, int] = field(default_factory=dict)
     since: float | None = None
     begun: float | None = None
     started: bool = False

@@ -1,4 +1,4 @@
-"""The KMS key of an encrypted queue: what it asks of those who send to the queue and read from it (rows E16 to E22).
+"""What KMS keys ask of those who use what is encrypted with them: queues (rows E16 to E22) and filters (row C48).
 
 A queue that SQS encrypts by itself, and one with the key that AWS manages (`alias/aws/sqs`), ask nothing. With a
 customer's key SQS calls KMS in the name of the caller, and keeps what it got for `KmsDataKeyReusePeriodSeconds`: until
@@ -25,11 +25,15 @@ SEND = ("kms:GenerateDataKey", "kms:Decrypt")
 RECEIVE = ("kms:Decrypt",)
 """What receiving asks for (rows E17 and E19)."""
 
+FILTER_READER = "lambda.amazonaws.com"
+"""Who decrypts a mapping's filters to use them (row C48)."""
+
 _HIDDEN = (
     "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are "
     "not allowed to access."
 )
 _MOST_KEPT = 10_000
+_CODES = {"KMSInvalidStateException": "InvalidStateException"}
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,26 @@ class Key:
     policy: Mapping[str, Any]
 
 
+class KeyRefusal(ApiError):  # noqa: N818 - a refusal, as its parent
+    """An error of KMS as SQS shows it: modelled name, code of the query protocol, KMS's sentence (row E21).
+
+    Attributes
+    ----------
+    kms_code : str
+        KMS's own code, such as `AccessDeniedException`.
+    sentence : str
+        KMS's own sentence.
+    """
+
+    def __init__(self, name: str, code: str, sentence: str) -> None:
+        source = f"(Service: AWSKMS; Status Code: 400; Error Code: {code}; Request ID: {uuid.uuid4()}; Proxy: null)"
+        super().__init__(name, f"{sentence} {source}", 400, query_code=f"KMS.{_CODES.get(code, code)}")
+        self.kms_code = code
+        self.sentence = sentence
+
+
 class Keys:
-    """Who may use the keys of a space's queues.
+    """Who may use the keys of a space's queues and filters.
 
     Parameters
     ----------
@@ -84,7 +106,8 @@ class Keys:
         key = self._usable(identifier, actions)
         for action in actions:
             if not identity.owner and not self._space.permissions.allows(identity, action, key.arn):
-                raise _denied(identity.arn, action, key.arn, receiving=actions == RECEIVE)
+                kind = "resource" if self._space.permissions.is_foreign(identity) else "identity"
+                raise _denied(identity.arn, action, key.arn, receiving=actions == RECEIVE, kind=kind)
         self._keep(queue, identifier, requester, actions)
 
     def role_may_read(self, role_arn: str, queue: Queue) -> bool:
@@ -118,6 +141,36 @@ class Keys:
             return False
         return all(self._space.permissions.key_policy_allows(key.policy, action, key.arn, service) for action in SEND)
 
+    def check_filters(self, identity: Identity, key_arn: str, action: str) -> None:
+        """Raise unless a caller may use the key of a mapping's filters (row C48).
+
+        Parameters
+        ----------
+        identity : Identity
+            The caller, in whose name Lambda calls KMS.
+        key_arn : str
+            The mapping's KMSKeyArn.
+        action : str
+            `kms:GenerateDataKey` to encrypt, `kms:Decrypt` to read.
+
+        Raises
+        ------
+        KeyRefusal
+            With KMS's own code and sentence.
+        """
+        key = self._usable(key_arn, (action,))
+        if not identity.owner and not self._space.permissions.allows(identity, action, key.arn):
+            raise _denied(identity.arn, action, key.arn, receiving=False)
+
+    def lambda_may_read_filters(self, key_arn: str) -> bool:
+        """Return whether Lambda's pollers may decrypt filters: the key's own policy has to say so (row C48)."""
+        try:
+            key = self._usable(key_arn, RECEIVE)
+        except KeyRefusal:
+            return False
+        allows = self._space.permissions.key_policy_allows
+        return allows(key.policy, "kms:Decrypt", key.arn, FILTER_READER)
+
     def policy(self, arn: str) -> Mapping[str, Any] | None:
         """Return the policy of a key, or None when there is none with this ARN."""
         key = self._space.control.key(arn.rpartition("/")[2])
@@ -133,21 +186,21 @@ class Keys:
     def _usable(self, identifier: str, actions: tuple[str, ...]) -> Key:
         region = identifier.split(":")[3] if identifier.startswith("arn:") else self._space.region
         if region != self._space.region:
-            raise _kms("KmsNotFound", "NotFoundException", f"Invalid arn {region}")
+            raise KeyRefusal("KmsNotFound", "NotFoundException", f"Invalid arn {region}")
         key = self._space.control.key(identifier.rpartition(":")[2].removeprefix("key/"))
         if key is None:
             alias = "alias/" in identifier
             arn = self._space.arn("kms", identifier.rpartition(":")[2])
             missing = f"Alias {arn} is not found." if alias else f"Key '{self._whole(identifier)}' does not exist"
-            raise _kms("KmsNotFound", "NotFoundException", missing)
+            raise KeyRefusal("KmsNotFound", "NotFoundException", missing)
         if key.state == "Disabled":
-            raise _kms("KmsDisabled", "DisabledException", f"{key.arn} is disabled.")
+            raise KeyRefusal("KmsDisabled", "DisabledException", f"{key.arn} is disabled.")
         if key.state != "Enabled":
             state = {"PendingDeletion": "pending deletion"}.get(key.state, key.state)
-            raise _kms("KmsInvalidState", "KMSInvalidStateException", f"{key.arn} is {state}.")
+            raise KeyRefusal("KmsInvalidState", "KMSInvalidStateException", f"{key.arn} is {state}.")
         if key.usage != "ENCRYPT_DECRYPT":
             text = f"{key.arn} key usage is {key.usage} which is not valid for {actions[0].partition(':')[2]}."
-            raise _kms("KmsInvalidKeyUsage", "InvalidKeyUsageException", text)
+            raise KeyRefusal("KmsInvalidKeyUsage", "InvalidKeyUsageException", text)
         return key
 
     def _whole(self, identifier: str) -> str:
@@ -166,19 +219,10 @@ class Keys:
         return end
 
 
-def _denied(caller: str, action: str, key_arn: str, *, receiving: bool) -> ApiError:
+def _denied(caller: str, action: str, key_arn: str, *, receiving: bool, kind: str = "identity") -> KeyRefusal:
     """Return the refusal of KMS as SQS hands it on; a receiver is not told which key it is (row E19)."""
     if receiving:
-        return _kms("KmsAccessDenied", "AccessDeniedException", _HIDDEN)
+        return KeyRefusal("KmsAccessDenied", "AccessDeniedException", _HIDDEN)
     text = f"User: {caller} is not authorized to perform: {action} on resource: {key_arn} "
-    text += f"because no identity-based policy allows the {action} action"
-    return _kms("KmsAccessDenied", "AccessDeniedException", text)
-
-
-_CODES = {"KMSInvalidStateException": "InvalidStateException"}
-
-
-def _kms(name: str, code: str, text: str) -> ApiError:
-    """Return an error of KMS as SQS shows it (row E21): modelled name, code of the query protocol, KMS's sentence."""
-    source = f"(Service: AWSKMS; Status Code: 400; Error Code: {code}; Request ID: {uuid.uuid4()}; Proxy: null)"
-    return ApiError(name, f"{text} {source}", 400, query_code=f"KMS.{_CODES.get(code, code)}")
+    text += f"because no {kind}-based policy allows the {action} action"
+    return KeyRefusal("KmsAccessDenied", "AccessDeniedException", text)

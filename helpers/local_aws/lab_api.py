@@ -9,6 +9,7 @@ Requests are signed like every other, with the service name `local-aws`. Bodies 
 | `POST /_local/clients` | `pid` | `clients` |
 | `GET /_local/status` | | what the server is and holds |
 | `GET /_local/outbox` | | `messages` that SNS would have sent as text messages, oldest first |
+| `POST /_local/visitors` | `account` | `arn`, `accessKeyId`, `secretAccessKey` of a user of another account |
 | `POST /_local/stop` | | `stopping` |
 
 `now` and `to` are seconds since the epoch, `offset` is how far the space is ahead of real time in seconds, `busy` is
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -32,6 +34,8 @@ from .space import Space
 
 LONGEST = 400 * 86_400.0
 """The most seconds that one call may advance the clock."""
+
+_ACCOUNT = re.compile("[0-9]{12}")
 
 
 def clock(space: Space, _: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +97,16 @@ def events(space: Space, body: dict[str, Any]) -> dict[str, Any]:
     return space.events.page(int(after), int(limit))
 
 
+def visitors(space: Space, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a user of another account: what it may do here, the policies of queues and functions say."""
+    account = body.get("account")
+    if not isinstance(account, str) or not _ACCOUNT.fullmatch(account) or account == space.account:
+        raise _invalid("account is the twelve digits of another account than this one.")
+    with space.scheduler.lock:
+        made = space.permissions.visitor(account)
+    return {"arn": made.identity.arn, "accessKeyId": made.access_key, "secretAccessKey": made.secret_key}
+
+
 def stop(space: Space, _: dict[str, Any]) -> dict[str, Any]:
     """End the server once this answer is out."""
     space.stop_requested.set()
@@ -106,6 +120,7 @@ ENDPOINTS: dict[tuple[str, str], Callable[[Space, dict[str, Any]], dict[str, Any
     ("GET", "/_local/status"): status,
     ("GET", "/_local/outbox"): outbox,
     ("GET", "/_local/events"): events,
+    ("POST", "/_local/visitors"): visitors,
     ("POST", "/_local/stop"): stop,
 }
 

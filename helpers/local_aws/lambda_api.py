@@ -8,6 +8,7 @@ import re
 import uuid
 from typing import Any
 
+from . import recursion
 from .async_invokes import send_event
 from .errors import ApiError
 from .function_validation import (
@@ -184,7 +185,7 @@ def invoke(call: Call) -> dict[str, Any] | Later:
         return {"StatusCode": 204, "Payload": b""}
     version.check_invocable()
     if kind == "Event":
-        send_event(version, payload)
+        send_event(version, payload, call.trace)
         return {"StatusCode": 202, "Payload": b""}
     later = Later()
 
@@ -205,7 +206,7 @@ def invoke(call: Call) -> dict[str, Any] | Later:
         except ValueError:
             text = "Client context must be a valid Base64-encoded JSON object."
             raise ApiError("InvalidRequestContentException", text, Type="User") from None
-    version.invoke(payload, done, source="invoke", client_context=client_context)
+    version.invoke(payload, done, source="invoke", client_context=client_context, traces=(call.trace,))
     return later
 
 
@@ -304,6 +305,21 @@ def delete_function_concurrency(call: Call) -> dict[str, Any]:
 
 
 # Asynchronous invocation's settings.
+
+
+def put_function_recursion_config(call: Call) -> dict[str, Any]:
+    """Let a function be part of a loop, or not (row C110)."""
+    function = call.space.functions.get(call.params["FunctionName"])
+    wanted = call.params["RecursiveLoop"]
+    if wanted not in (recursion.ALLOW, recursion.TERMINATE):
+        raise constraint(wanted, "recursiveLoop", "Member must satisfy enum value set: [Terminate, Allow]")
+    function.recursive_loop = wanted
+    return {"RecursiveLoop": wanted}
+
+
+def get_function_recursion_config(call: Call) -> dict[str, Any]:
+    """Say what a function does about loops."""
+    return {"RecursiveLoop": call.space.functions.get(call.params["FunctionName"]).recursive_loop}
 
 
 def put_function_event_invoke_config(call: Call) -> dict[str, Any]:
@@ -531,6 +547,12 @@ OPERATIONS: dict[str, Operation] = {
     "GetFunctionConcurrency": Operation(get_function_concurrency, "lambda:GetFunctionConcurrency", _function_arn),
     "DeleteFunctionConcurrency": Operation(
         delete_function_concurrency, "lambda:DeleteFunctionConcurrency", _function_arn
+    ),
+    "PutFunctionRecursionConfig": Operation(
+        put_function_recursion_config, "lambda:PutFunctionRecursionConfig", _function_arn
+    ),
+    "GetFunctionRecursionConfig": Operation(
+        get_function_recursion_config, "lambda:GetFunctionRecursionConfig", _function_arn
     ),
     "PutFunctionEventInvokeConfig": Operation(
         put_function_event_invoke_config, "lambda:PutFunctionEventInvokeConfig", _qualified_arn

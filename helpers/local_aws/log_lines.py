@@ -89,6 +89,8 @@ class Report:
         `success`, `error` or `timeout`.
     error_type : str
         For status `error`, such as `Runtime.ExitError`.
+    produced : int
+        Bytes of the handler's answer.
     """
 
     request_id: str
@@ -98,6 +100,7 @@ class Report:
     memory_used: int
     status: str = "success"
     error_type: str = ""
+    produced: int = 0
 
     @property
     def billed(self) -> int:
@@ -112,7 +115,11 @@ class TextLines:
         """Return the line of a cold start (row D63)."""
         return [f"INIT_START Runtime Version: {where.runtime}\tRuntime Version ARN: {where.runtime_arn}\n"]
 
-    def init_report(self, duration: float, phase: str, status: str, error_type: str) -> list[str]:
+    def init_done(self, where: Where, duration: float) -> list[str]:
+        """Return nothing: an init that succeeds is told by the REPORT line."""
+        return []
+
+    def init_report(self, where: Where, duration: float, phase: str, status: str, error_type: str) -> list[str]:
         """Return the line of an init that failed; `duration` in milliseconds (row D72)."""
         error = f"\tError Type: {error_type}" if error_type else ""
         return [f"INIT_REPORT Init Duration: {duration:.2f} ms\tPhase: {phase}\tStatus: {status}{error}\n"]
@@ -148,11 +155,13 @@ class JsonLines(TextLines):
     Parameters
     ----------
     level : str
-        The function's SystemLogLevel; only failures are told above INFO.
+        The function's SystemLogLevel: WARN tells of failures only, INFO of the start and the end besides, DEBUG of
+        each phase's end too.
     """
 
     def __init__(self, level: str) -> None:
         self._quiet = level == "WARN"
+        self._debug = level == "DEBUG"
 
     def init_start(self, where: Where) -> list[str]:
         """Return `platform.initStart`."""
@@ -168,9 +177,21 @@ class JsonLines(TextLines):
         }
         return [] if self._quiet else [_platform("platform.initStart", where.now(), record)]
 
-    def init_report(self, duration: float, phase: str, status: str, error_type: str) -> list[str]:
-        """Return nothing: the event is not written at this level."""
-        return []
+    def init_done(self, where: Where, duration: float) -> list[str]:
+        """Return `platform.initRuntimeDone` and `platform.initReport` of an init that succeeded."""
+        return self._init_ended(where, duration, "init", "success", "") if self._debug else []
+
+    def init_report(self, where: Where, duration: float, phase: str, status: str, error_type: str) -> list[str]:
+        """Return `platform.initRuntimeDone` and `platform.initReport` of an init that failed: told at every level."""
+        return self._init_ended(where, duration, phase, status, error_type)
+
+    def _init_ended(self, where: Where, duration: float, phase: str, status: str, error_type: str) -> list[str]:
+        record: dict[str, Any] = {"initializationType": "on-demand", "phase": phase, "status": status}
+        if error_type:
+            record["errorType"] = error_type
+        report = {**record, "metrics": {"durationMs": round(duration, 3)}}
+        now = where.now()
+        return [_platform("platform.initRuntimeDone", now, record), _platform("platform.initReport", now, report)]
 
     def start(self, where: Where, request_id: str, arn: str) -> list[str]:
         """Return `platform.start`."""
@@ -179,7 +200,7 @@ class JsonLines(TextLines):
         return [] if self._quiet else [_platform("platform.start", where.now(), record)]
 
     def end(self, report: Report) -> list[str]:
-        """Return `platform.report`; there is no END line."""
+        """Return `platform.report`, and before it `platform.runtimeDone` at DEBUG and for failures; there is no END."""
         metrics: dict[str, float] = {
             "durationMs": round(report.duration, 3),
             "billedDurationMs": report.billed,
@@ -191,9 +212,14 @@ class JsonLines(TextLines):
         record: dict[str, Any] = {"requestId": report.request_id, "metrics": metrics, "status": report.status}
         if report.error_type:
             record["errorType"] = report.error_type
-        if self._quiet and report.status == "success":
-            return []
-        return [_platform("platform.report", self._now(), record)]
+        failed = report.status != "success"
+        events = []
+        if self._debug or failed:
+            done = {**record, "metrics": {"durationMs": metrics["durationMs"], "producedBytes": report.produced}}
+            events.append(_platform("platform.runtimeDone", self._now(), done))
+        if failed or not self._quiet:
+            events.append(_platform("platform.report", self._now(), record))
+        return events
 
 
 @dataclass(frozen=True)

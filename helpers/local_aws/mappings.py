@@ -45,7 +45,7 @@ class Settings:
     event_count_metrics : bool
         Whether the opt-in metrics are written (row F30).
     kms_key_arn : str, optional
-        The key of the filter criteria; stored only.
+        The key of the filter criteria (row C48).
     """
 
     function_arn: str

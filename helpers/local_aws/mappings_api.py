@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import lambda_api
 from .errors import ApiError
 from .filters import Pattern
+from .keys import KeyRefusal
 from .mappings import Mapping, Settings
 from .protocol import Call, Operation
 
@@ -54,13 +55,15 @@ def create_event_source_mapping(call: Call) -> dict[str, Any]:
         if mapping.queue_arn == arn and mapping.settings.function_arn == settings.function_arn:
             raise _already(mapping)
     _check_against(call, settings, version, queue)
+    _check_key(call, settings)
     enabled = params.get("Enabled", True)
-    return space.mappings.create(queue, settings, enabled=enabled, tags=dict(params.get("Tags") or {})).describe()
+    made = space.mappings.create(queue, settings, enabled=enabled, tags=dict(params.get("Tags") or {}))
+    return _shown(call, made)
 
 
 def get_event_source_mapping(call: Call) -> dict[str, Any]:
     """Describe a mapping."""
-    return call.space.mappings.get(call.params["UUID"]).describe()
+    return _shown(call, call.space.mappings.get(call.params["UUID"]))
 
 
 def list_event_source_mappings(call: Call) -> dict[str, Any]:
@@ -113,8 +116,13 @@ def update_event_source_mapping(call: Call) -> dict[str, Any]:
         except ApiError:
             raise _invalid("Function does not exist") from None
         _check_against(call, settings, version, queue)
+    if (settings.filter_patterns, settings.kms_key_arn) != (
+        mapping.settings.filter_patterns,
+        mapping.settings.kms_key_arn,
+    ):
+        _check_key(call, settings)
     mapping.update(settings, params.get("Enabled"))
-    return mapping.describe()
+    return _shown(call, mapping)
 
 
 def delete_event_source_mapping(call: Call) -> dict[str, Any]:
@@ -122,7 +130,35 @@ def delete_event_source_mapping(call: Call) -> dict[str, Any]:
     mapping = call.space.mappings.get(call.params["UUID"])
     _refuse_while_passing(mapping, "delete")
     mapping.delete()
-    return mapping.describe()
+    return _shown(call, mapping)
+
+
+def _shown(call: Call, mapping: Mapping) -> dict[str, Any]:
+    """Describe a mapping, its encrypted filters only to who may decrypt them (row C48)."""
+    answer = mapping.describe()
+    key = mapping.settings.kms_key_arn
+    if key is not None and "FilterCriteria" in answer:
+        try:
+            call.space.keys.check_filters(call.identity, key, "kms:Decrypt")
+        except KeyRefusal as refusal:
+            del answer["FilterCriteria"]
+            answer["FilterCriteriaError"] = {"ErrorCode": refusal.kms_code, "Message": refusal.sentence}
+    return answer
+
+
+def _check_key(call: Call, settings: Settings) -> None:
+    """Check that the caller may encrypt a mapping's filters, and that Lambda may read them (row C48)."""
+    if settings.kms_key_arn is None or not settings.filter_patterns:
+        return
+    try:
+        call.space.keys.check_filters(call.identity, settings.kms_key_arn, "kms:GenerateDataKey")
+    except KeyRefusal as refusal:
+        raise _invalid(refusal.sentence) from None
+    if not call.space.keys.lambda_may_read_filters(settings.kms_key_arn):
+        raise _invalid(
+            "Lambda service principal was denied access to decrypt your filter criteria. "
+            "Please check your KMS key policy"
+        )
 
 
 def _already(mapping: Mapping) -> ApiError:

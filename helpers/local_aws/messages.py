@@ -258,6 +258,11 @@ class Message:
         return self._stored.group_id
 
     @property
+    def trace_header(self) -> str | None:
+        """AWSTraceHeader."""
+        return self._stored.trace_header
+
+    @property
     def sequence_number(self) -> str | None:
         """SequenceNumber, on a FIFO queue."""
         return self._stored.sequence_number

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import re
 import sys
 import threading
 import time
+import traceback
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
@@ -33,20 +36,37 @@ for _name in ("TEST_SERVER_MODE", "TEST_PROXY_MODE", "INITIAL_NO_AUTH_ACTION_COU
     os.environ.pop(_name, None)
 
 import botocore  # noqa: E402
-from moto import settings  # noqa: E402
-from moto.core.base_backend import AccountSpecificBackend  # noqa: E402
-from moto.core.config import default_user_config  # noqa: E402
-from moto.core.parse import JSONParser, QueryParser, RestJSONParser  # noqa: E402
-from moto.core.request import Request as MotoRequest  # noqa: E402
-from moto.core.routing import RestRouter  # noqa: E402
-from moto.core.serialize import (  # noqa: E402
-    JSONSerializer,
-    QuerySerializer,
-    RestJSONSerializer,
-    SerializationContext,
-    SqsQuerySerializer,
-)
-from moto.core.utils import get_service_model  # noqa: E402
+
+MOTO = ">=5.2.5,<5.3"
+"""The versions of moto whose insides are known, as in pyproject.toml."""
+
+
+def _explain(missing: Sequence[str]) -> str:
+    """Return what to do when moto lacks something that is used inside it."""
+    return (
+        f"moto {version('moto')} does not have {', '.join(missing)}, which the local AWS uses. It wants moto{MOTO}: "
+        "install the very version that requirements.lock names, "
+        "with `make setup` or `pip install -r requirements.lock`."
+    )
+
+
+try:
+    from moto import settings
+    from moto.core.base_backend import AccountSpecificBackend
+    from moto.core.config import default_user_config
+    from moto.core.parse import JSONParser, QueryParser, RestJSONParser
+    from moto.core.request import Request as MotoRequest
+    from moto.core.routing import RestRouter
+    from moto.core.serialize import (
+        JSONSerializer,
+        QuerySerializer,
+        RestJSONSerializer,
+        SerializationContext,
+        SqsQuerySerializer,
+    )
+    from moto.core.utils import get_service_model
+except ImportError as _problem:
+    raise ImportError(_explain([str(_problem).removeprefix("cannot import name ")])) from _problem
 from werkzeug.exceptions import HTTPException, NotFound  # noqa: E402
 
 from .errors import ApiError  # noqa: E402
@@ -54,6 +74,8 @@ from .errors import ApiError  # noqa: E402
 if TYPE_CHECKING:
     from .keys import Key
     from .space import Space
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "SERVICES",
@@ -71,6 +93,7 @@ __all__ = [
     "User",
     "check_hooks",
     "get_service_model",
+    "model_of",
     "rest_operation",
 ]
 
@@ -106,6 +129,7 @@ SEEDED_POLICIES = (
 """The AWS managed policies that ListPolicies shows from the start; any other is loaded when a call names its ARN."""
 
 _PARTITION = "aws"
+_ARN_PARTS = 6
 _HOOKS: tuple[tuple[str, str], ...] = (
     ("moto.settings", "INITIAL_NO_AUTH_ACTION_COUNT"),
     ("moto.core.base_backend", "AccountSpecificBackend._generate_regions"),
@@ -216,6 +240,14 @@ class AssumedRole:
     expires: float
 
 
+def model_of(service: str) -> str | None:
+    """Return the service model by which a call to the control plane is read before moto sees it.
+
+    None stands for a service that is not offered, and for S3, whose bodies are not of its model alone.
+    """
+    return SERVICES[service][0] if service in SERVICES and service != "s3" else None
+
+
 @lru_cache(maxsize=8)
 def _router(service_name: str) -> RestRouter:
     return RestRouter(get_service_model(service_name))
@@ -289,30 +321,33 @@ def _managed_policies() -> str:
     return text
 
 
-def check_hooks() -> None:
+def check_hooks(*, loaded: bool = False) -> None:
     """Check that everything which is used inside moto is still where it was.
+
+    Parameters
+    ----------
+    loaded : bool
+        Look only at what has been imported, and import nothing for it.
 
     Raises
     ------
     RuntimeError
-        With one sentence that names what has moved.
+        With what is missing, which versions of moto have it, and what to do.
     """
+    uses = [*_HOOKS]
+    uses += [(f"moto.{name}.urls", urls) for name, _ in SERVICES.values() for urls in ("url_bases", "url_paths")]
     missing = []
-    for module, dotted in _HOOKS:
+    for module, dotted in uses:
+        if loaded and module not in sys.modules:
+            continue
         try:
             found: Any = importlib.import_module(module)
             for part in dotted.split("."):
                 found = getattr(found, part)
         except (ImportError, AttributeError):
             missing.append(f"{module}.{dotted}")
-    for module, _ in SERVICES.values():
-        urls = importlib.import_module(f"moto.{module}.urls")
-        missing += [f"moto.{module}.urls.{name}" for name in ("url_bases", "url_paths") if not hasattr(urls, name)]
     if missing:
-        raise RuntimeError(
-            f"This version of moto has moved what the local AWS uses: {', '.join(missing)}. "
-            "Install the version that requirements.lock names."
-        )
+        raise RuntimeError(_explain(missing))
 
 
 class ControlPlane:
@@ -341,6 +376,7 @@ class ControlPlane:
         self._documents: dict[tuple[str, str], tuple[list[dict[str, Any]], dict[str, Any] | None]] = {}
         self._sessions: dict[str, AssumedRole] = {}
         self._sessions_seen = 0
+        check_hooks(loaded=True)
         settings.INITIAL_NO_AUTH_ACTION_COUNT = float("inf")
         default_user_config["lambda"] = {"use_docker": False}
         default_user_config["batch"] = {"use_docker": False}
@@ -389,12 +425,8 @@ class ControlPlane:
         target = urlsplit(url)
         action = _action(method, target.query, headers, body)
         self._refuse_what_is_not_connected(service, action, target.query, headers, body)
-        if service == "sns" and action == "Subscribe":
-            asked = dict(parse_qsl(body.decode("utf-8", "replace") or target.query))
-            names = ("TopicArn", "Protocol", "Endpoint")
-            self._space.notifications.check_subscription(*(asked.get(name, "") for name in names))
-        if service == "sns" and action.startswith("Publish"):
-            self._check_topic(dict(parse_qsl(body.decode("utf-8", "replace") or target.query)).get("TopicArn"))
+        if service == "sns":
+            self._check_sns(action, dict(parse_qsl(body.decode("utf-8", "replace") or target.query)))
         if service == "iam":
             for arn in set(_AWS_POLICY_ARN.findall(unquote_plus(body.decode("utf-8", "replace")))):
                 self._load_managed_policy(arn)
@@ -413,6 +445,17 @@ class ControlPlane:
             status, answer_headers, answer = problem.code or 500, dict(problem.get_headers()), problem.get_body()
         except NotImplementedError:
             raise _not_offered(f"{service}:{action}") from None
+        except ApiError:
+            raise
+        except Exception as gap:
+            place = traceback.extract_tb(gap.__traceback__)[-1]
+            if Path(place.filename).parent == Path(__file__).parent:
+                raise
+            # What moto did not think of, it does not offer.
+            log.warning(
+                "%s:%s ended in %s at %s:%d", service, action, type(gap).__name__, place.name, place.lineno or 0
+            )
+            raise _not_offered(f"{service}:{action} with these parameters") from None
         finally:
             if service in ("iam", "sts", "kms") and not _READING.match(action):
                 self._after_change(service)
@@ -436,6 +479,7 @@ class ControlPlane:
                 )
             with self._loading:
                 urls = importlib.import_module(f"moto.{SERVICES[service][0]}.urls")
+                check_hooks(loaded=True)
                 table = [
                     (re.compile(path.format(base)), function)
                     for base in urls.url_bases
@@ -450,6 +494,9 @@ class ControlPlane:
         self, service: str, action: str, query: str, headers: Mapping[str, str], body: bytes
     ) -> None:
         """Refuse what moto would accept and then deliver nowhere, or outside this machine."""
+        if service == "sts" and action.startswith("AssumeRoleWith"):
+            # moto would lend any role, whomever it trusts.
+            raise ApiError("NotImplemented", f"The local AWS does not offer sts:{action}: use AssumeRole.", 501)
         what = _DELIVERIES.get((service, action))
         if service == "s3" and headers.get("x-amz-copy-source") is None and re.match(r"notification\b", query):
             what = None if action == "Get" else "notifications of S3 are"
@@ -479,6 +526,21 @@ class ControlPlane:
         backend.publish(message, topic_arn, subject=subject)
         self._take_text_messages()
         return True
+
+    def _check_sns(self, action: str, asked: Mapping[str, str]) -> None:
+        """Refuse in SNS's words what moto would fail at, or could not deliver."""
+        for name in ("TopicArn", "SubscriptionArn", "TargetArn"):
+            if name in asked and (amount := asked[name].count(":") + 1) < _ARN_PARTS:
+                reason = f"An ARN must have at least {_ARN_PARTS} elements, not {amount}"
+                raise ApiError("InvalidParameter", f"Invalid parameter: {name} Reason: {reason}")
+        if action == "Subscribe":
+            names = ("TopicArn", "Protocol", "Endpoint")
+            self._space.notifications.check_subscription(*(asked.get(name, "") for name in names))
+        if action == "Publish" and not asked.keys() & {"TopicArn", "TargetArn", "PhoneNumber"}:
+            reason = "no value for required parameter"
+            raise ApiError("InvalidParameter", f"Invalid parameter: TopicArn or TargetArn Reason: {reason}")
+        if action.startswith("Publish"):
+            self._check_topic(asked.get("TopicArn"))
 
     def _check_topic(self, arn: str | None) -> None:
         from moto.sns.models import sns_backends

@@ -38,6 +38,15 @@ _OWNER_ID = "AIDALOCALAWSLEARNER22"
 _RENEW_BEFORE = 3600.0
 _MOST_DECISIONS = 10_000
 _FREE = {"sts:GetCallerIdentity"}
+_NOT_ACROSS_ACCOUNTS = {
+    f"sqs:{name}".lower()
+    for name in (
+        *("AddPermission", "CancelMessageMoveTask", "CreateQueue", "DeleteQueue", "ListMessageMoveTasks"),
+        *("ListQueues", "ListQueueTags", "RemovePermission", "SetQueueAttributes", "StartMessageMoveTask"),
+        *("TagQueue", "UntagQueue"),
+    )
+}
+"""What a queue's policy cannot give to another account (SQS developer guide, cross-account permissions)."""
 _ID_LETTERS = string.ascii_uppercase + "234567"
 
 
@@ -491,6 +500,7 @@ class Permissions:
         self._minted: dict[str, Credential] = {}
         self._by_role: dict[tuple[str, str], Credential] = {}
         self._sessions_role: dict[str, str] = {}
+        self._visitors: dict[str, Credential] = {}
         self._decided: dict[tuple[str, str, str | None], bool] = {}
         self._decided_at = -1
 
@@ -546,6 +556,27 @@ class Permissions:
         self._minted[made.access_key] = self._by_role[role_arn, session_name] = made
         self._sessions_role[made.identity.arn] = role_arn
         return made
+
+    def visitor(self, account: str) -> Credential:
+        """Return keys of a user of another account, always the same ones.
+
+        The other account is not here: its own policies count as if they allowed its user everything, so that the
+        policy of the resource alone decides. Names without an account mean this account's things for it too.
+
+        Parameters
+        ----------
+        account : str
+            Twelve digits, another account than the space's.
+        """
+        if account not in self._visitors:
+            identity = Identity(f"arn:aws:iam::{account}:user/visitor", _unique_id("AIDA"))
+            made = Credential(_unique_id("LKIA"), secrets.token_urlsafe(30), None, None, identity)
+            self._minted[made.access_key] = self._visitors[account] = made
+        return self._visitors[account]
+
+    def is_foreign(self, identity: Identity) -> bool:
+        """Return whether an identity belongs to another account."""
+        return _account(identity) != self._space.account
 
     def requester(self, identity: Identity) -> str:
         """Return as whom a caller counts with KMS: all sessions of a role are one (row E17)."""
@@ -674,8 +705,8 @@ class Permissions:
         role = self._space.control.role(role_arn)
         direct = self._names_of(identity)
         known = self._context(identity, None, None)
-        if role is not None and self._trust(role, (*direct, self._account_root()), known) is Decision.ALLOW:
-            named = self._trust(role, direct, known) is Decision.ALLOW
+        if role is not None and self._trust(role, (*direct, _root(_account(identity))), known) is Decision.ALLOW:
+            named = self.is_foreign(identity) or self._trust(role, direct, known) is Decision.ALLOW
             if named or self.allows(identity, "sts:AssumeRole", role_arn):
                 return
         text = f"User: {identity.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
@@ -693,6 +724,8 @@ class Permissions:
         resource_policy: Mapping[str, Any] | None,
     ) -> str | None:
         control = self._space.control
+        if self.is_foreign(identity):
+            return self._foreign_refusal(identity, action, resource, context, resource_policy)
         role_arn = self._role_of(identity)
         boundary: Mapping[str, Any] | None = None
         if role_arn is not None:
@@ -706,18 +739,37 @@ class Permissions:
         names = _Names(("AWS", identity.arn), role, self._account_root())
         return _reason(policies, boundary, resource_policy, action, resource, known, names)
 
+    def _foreign_refusal(
+        self,
+        identity: Identity,
+        action: str,
+        resource: str | None,
+        context: Context | None,
+        resource_policy: Mapping[str, Any] | None,
+    ) -> str | None:
+        """Return why a caller of another account is refused, in AWS's words, or None."""
+        policy = self._policy_of(action, resource) if resource_policy is None else resource_policy
+        if policy is not None and action.lower() not in _NOT_ACROSS_ACCOUNTS:
+            names = (("AWS", identity.arn), _root(_account(identity)))
+            decision = evaluate((policy,), action, resource, self._context(identity, None, context), names)
+            if decision is not Decision.NOTHING:
+                return None if decision is Decision.ALLOW else "with an explicit deny in a resource-based policy"
+        return "resource-based policy"
+
     def _policy_of(self, action: str, resource: str | None) -> Mapping[str, Any] | None:
-        """Return the Policy of the queue that an action of SQS is about, or the policy of a key, or None."""
-        if resource is None or not action.startswith(("sqs:", "kms:")):
+        """Return the policy of the queue, the function or the key that an action is about, or None."""
+        if resource is None or not action.startswith(("sqs:", "lambda:", "kms:")):
             return None
         if action.startswith("kms:"):
             return self._space.keys.policy(resource)
+        if action.startswith("lambda:"):
+            return self._space.functions.policy(resource)
         queue = self._space.queues.by_arn(resource)
         text = None if queue is None else queue.attributes.get("Policy")
         return _parsed(text) if text else None
 
     def _account_root(self) -> tuple[str, str]:
-        return "AWS", f"arn:aws:iam::{self._space.account}:root"
+        return _root(self._space.account)
 
     def _role_of(self, identity: Identity) -> str | None:
         """Return the ARN of the role whose session an identity is, or None for a user."""
@@ -739,7 +791,7 @@ class Permissions:
         known: dict[str, Any] = {
             "aws:CurrentTime": datetime.fromtimestamp(now, UTC).isoformat(),
             "aws:EpochTime": str(int(now)),
-            "aws:PrincipalAccount": self._space.account,
+            "aws:PrincipalAccount": self._space.account if identity is None else _account(identity),
             "aws:RequestedRegion": self._space.region,
             "aws:SecureTransport": "true",
             "aws:SourceIp": "127.0.0.1",
@@ -755,6 +807,14 @@ class Permissions:
                     "aws:username": identity.arn.rpartition("/")[2],
                 }
         return known | dict(extra or {})
+
+
+def _account(identity: Identity) -> str:
+    return identity.arn.split(":")[4]
+
+
+def _root(account: str) -> tuple[str, str]:
+    return "AWS", f"arn:aws:iam::{account}:root"
 
 
 @lru_cache(maxsize=512)

@@ -7,6 +7,7 @@ the rest to its visibility timeout, and puts the mapping back in line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import deque
 from collections.abc import Set
@@ -17,6 +18,7 @@ from .errors import ApiError
 from .functions import Outcome, Throttled, error_type
 from .queues import Message, Queue, Receiver
 from .records import ENVELOPE, PAYLOAD_LIMIT, SEPARATOR, encoded, payload, record
+from .recursion import RecursiveInvocation
 
 if TYPE_CHECKING:
     from .clock import Timer
@@ -34,6 +36,12 @@ MOST_CONCURRENT = 1250
 
 POLLER_CONCURRENCY = 10
 """Concurrent invocations of one poller in provisioned mode (row C82)."""
+
+POLLER_POLLS = 10
+"""Polls of one poller in a second in provisioned mode (row C82)."""
+
+POLLER_BYTES = 2**20
+"""Bytes of messages that one poller in provisioned mode reads in a second (row C82)."""
 
 PROVISIONED_GROWTH_PER_MINUTE = 1000
 """Concurrent invocations that a mapping in provisioned mode may add in a minute (row C83)."""
@@ -114,6 +122,9 @@ class Pollers:
         self._growth: Timer | None = None
         self._growth_due = 0.0
         self._resting: Timer | None = None
+        self._second = -1.0
+        self._polls = 0
+        self._bytes = 0
         self._healthy = True
         self._behind_at = 0.0
         self._trouble_at = 0.0
@@ -134,6 +145,11 @@ class Pollers:
             return dict(self.settings.provisioned)["MaximumPollers"] * POLLER_CONCURRENCY
         return self.settings.maximum_concurrency or MOST_CONCURRENT
 
+    @property
+    def provisioned(self) -> int:
+        """Event pollers that a mapping in provisioned mode has now (row F37)."""
+        return -(-self.limit // POLLER_CONCURRENCY)
+
     def apply(self, settings: Settings) -> None:
         """Poll by other settings from now on; what was gathered by the old ones goes to the function as it is."""
         self._leave()
@@ -150,7 +166,7 @@ class Pollers:
         """Stand in the queue's line if a poller is free and the role may read; the one place where reading begins."""
         if self._receiver is not None or not self.mapping.active or self._ready or self.in_flight >= self.limit:
             return
-        if self._resting is not None:
+        if self._resting is not None or self._is_metered():
             return
         queue = self.space.queues.by_arn(self.mapping.queue_arn)
         if queue is None or not self._may("sqs:ReceiveMessage") or not self._may_decrypt(queue):
@@ -158,6 +174,14 @@ class Pollers:
         self._queue = queue
         room = self.settings.batch_size - (len(self._gathering.messages) if self._gathering else 0)
         receiver = Receiver(min(10, room), self._visibility(queue), self._deliver, closed=self._queue_gone)
+
+        def look_again() -> bool:
+            # The queue's own timeout, or the function's, may have been changed since it stands in line.
+            with contextlib.suppress(ApiError):
+                receiver.visibility_timeout = self._visibility(queue)
+            return True
+
+        receiver.present = look_again
         self._receiver = receiver
         queue.wait(receiver)
 
@@ -187,7 +211,13 @@ class Pollers:
         return self.space.permissions.role_allows(self._role, action, self.mapping.queue_arn)
 
     def _may_decrypt(self, queue: Queue) -> bool:
-        """Whether the role may use the queue's key; without it the pollers say nothing and read nothing (row E20)."""
+        """Whether the role may use the queue's key, and Lambda that of the filters (rows C48 and E20).
+
+        Without it the pollers say nothing and read nothing.
+        """
+        key = self.settings.kms_key_arn if self.settings.filters else None
+        if key is not None and not self.space.keys.lambda_may_read_filters(key):
+            return False
         return self.space.keys.role_may_read(self._role, queue)
 
     def wake(self) -> None:
@@ -205,6 +235,7 @@ class Pollers:
         queue = self._queue
         assert queue is not None
         self._count("PolledEventCount", len(messages))
+        self._meter(sum(message.size for message in messages))
         hidden = queue.visibility_timeout
         if receiver is not None and receiver.visibility_timeout is not None:
             hidden = int(receiver.visibility_timeout)
@@ -257,7 +288,26 @@ class Pollers:
             self._gathering = None
         self._invoke_ready()
 
-    def _rest(self) -> None:
+    def _is_metered(self) -> bool:
+        """Whether a mapping in provisioned mode has read all that its pollers read in a second; then it rests."""
+        if self.settings.provisioned is None:
+            return False
+        if self.space.clock.now() - self._second >= 1:
+            return False
+        if self._polls < POLLER_POLLS * self.provisioned and self._bytes < POLLER_BYTES * self.provisioned:
+            return False
+        self._rest(self._second + 1 - self.space.clock.now())
+        return True
+
+    def _meter(self, size: int) -> None:
+        """Count a poll that has brought so many bytes."""
+        now = self.space.clock.now()
+        if now - self._second >= 1:
+            self._second, self._polls, self._bytes = now, 0, 0
+        self._polls += 1
+        self._bytes += size
+
+    def _rest(self, seconds: float = _REST) -> None:
         """Read nothing for a moment: what comes back at once would be read again and again in the same instant."""
 
         def rested() -> None:
@@ -265,7 +315,7 @@ class Pollers:
             self.poll()
 
         if self._resting is None:
-            self._resting = self.space.scheduler.after(_REST, rested)
+            self._resting = self.space.scheduler.after(seconds, rested)
 
     # Invoking.
 
@@ -290,7 +340,12 @@ class Pollers:
                 payload(batch.records),
                 lambda outcome: self._done(batch, outcome, settings),
                 source="event source mapping",
+                traces=[message.trace_header for message in batch.messages],
             )
+        except RecursiveInvocation:
+            # The messages come back after their visibility timeout, and at last to the dead-letter queue (row C110).
+            self._count("FailedInvokeEventCount", len(batch.messages))
+            self.space.scheduler.after(0, self._freed)
         except ApiError as problem:
             # Throttled, or the function is gone or not ready yet.
             self._count("FailedInvokeEventCount", len(batch.messages))
@@ -393,7 +448,9 @@ class Pollers:
         if self._is_behind():
             self._behind_at = self.space.clock.now()
         if self._healthy and self.limit < self.most:
-            step = 60 / (GROWTH_PER_MINUTE if self.settings.provisioned is None else PROVISIONED_GROWTH_PER_MINUTE)
+            step = 60 / GROWTH_PER_MINUTE
+            if self.settings.provisioned is not None:
+                step = 60 * POLLER_CONCURRENCY / PROVISIONED_GROWTH_PER_MINUTE
             now = self.space.clock.now()
             # Counted from the last step, so that a slow machine does not make the growth slower.
             due = self._growth_due + step
@@ -409,12 +466,17 @@ class Pollers:
     def _grow(self) -> None:
         self._growth = None
         if self._healthy and self._is_behind():
-            self.limit = min(self.limit + 1, self.most)
+            # In provisioned mode a poller more, with all that it carries (row C83).
+            more = 1 if self.settings.provisioned is None else POLLER_CONCURRENCY
+            self.limit = min(self.limit + more, self.most)
         self._invoke_ready()
 
     def each_minute(self, minute: float) -> None:
         """Count what idle pollers asked for in the minute that has ended; go back to the first pollers when quiet."""
         now = self.space.clock.now()
+        if self.settings.provisioned is not None and self.mapping.active:
+            dimensions = {"EventSourceMappingUUID": self.mapping.uuid}
+            self.space.metrics.add("AWS/Lambda", "ProvisionedPollers", dimensions, self.provisioned, at=minute)
         if now - self._behind_at > QUIET_SECONDS and self.limit > self.first:
             self.limit = max(self.first, self.in_flight)
         if now - self._trouble_at > QUIET_SECONDS:

@@ -36,12 +36,15 @@ class Call:
         The operation's AWS name, such as `SendMessage`.
     params : dict
         The members by their AWS names; members that were not given are absent.
+    trace : str, optional
+        The request's `X-Amzn-Trace-Id`, which an SDK sends from within a function.
     """
 
     space: Space
     identity: Identity
     operation: str
     params: dict[str, Any]
+    trace: str | None = None
 
 
 class Later:
@@ -210,6 +213,19 @@ class Protocol:
         return Answer(problem.status, headers, json.dumps(body).encode())
 
 
+def well_formed(body: bytes) -> bytes:
+    """Return XML with a replacement character for what XML cannot hold, also as a reference: moto repeats anything."""
+
+    def allowed(reference: re.Match[str]) -> str:
+        digits = reference[1]
+        number = int(digits[1:], 16) if digits[0] == "x" else int(digits)
+        fits = number <= 0x10FFFF and not _XML_FORBIDDEN.match(chr(number))
+        return reference[0] if fits else "\N{REPLACEMENT CHARACTER}"
+
+    text = _XML_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", body.decode("utf-8", "replace"))
+    return _XML_REFERENCE.sub(allowed, text).encode()
+
+
 def guess(service: str, request: Request) -> Protocol:
     """Return the protocol that a request seems to speak, to answer it when it cannot be read."""
     content = request.headers.get("content-type", "")
@@ -290,7 +306,8 @@ def read(service: str, request: Request) -> Protocol:
             # The query protocol posts to the queue's own URL.
             reading.params["QueueUrl"] = request.path
         _require(reading, reading.model.input_shape, reading.params)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RuntimeError):
+        # A moment beyond all years is an OverflowError or a RuntimeError, JSON without end a RecursionError.
         raise ApiError(
             "SerializationException", "The request could not be read: a parameter is not of its type."
         ) from None
@@ -345,10 +362,9 @@ def _missing(reading: Protocol, name: str) -> ApiError:
         text = f"The parameter {name} is required."
         return ApiError("MissingRequiredParameterException", text, query_code="MissingParameter")
     lower = name[0].lower() + name[1:]
-    return ApiError(
-        "ValidationException",
-        f"1 validation error detected: Value null at '{lower}' failed to satisfy constraint: Member must not be null",
-    )
+    text = f"1 validation error detected: Value null at '{lower}' failed to satisfy constraint: Member must not be null"
+    code = "InvalidParameterException" if reading.service == "logs" else "ValidationException"
+    return ApiError(code, text, query_code="ValidationError" if reading.kind == "query" else None)
 
 
 def _error_shape(service: str, code: str) -> Any:
@@ -388,3 +404,4 @@ _XML_NAMESPACES = {
     "iam": "https://iam.amazonaws.com/doc/2010-05-08/",
 }
 _XML_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_XML_REFERENCE = re.compile("&#(x[0-9a-fA-F]{1,8}|[0-9]{1,9});")

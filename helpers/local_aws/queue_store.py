@@ -618,6 +618,8 @@ class Queue(ABC):
     def _serve_fed(self) -> None:
         while self._fed:
             queue, _ = self._fed.popitem()
+            # A dead letter may be older than this queue keeps messages (row A74).
+            queue.settle()
             queue.serve()
 
     def _find(self, handle: str) -> tuple[StoredMessage | None, bool]:

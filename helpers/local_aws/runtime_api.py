@@ -6,12 +6,14 @@ runtime client's C extension is slow without the one and dies without the other.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PREFIX = "/2018-06-01/runtime/"
 LARGEST_REQUEST = 64 * 1024 * 1024
+_LENGTH = re.compile(r"[0-9]{1,10}")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -56,6 +58,7 @@ class Connection:
         self._input = bytearray()
         self._output = b""
         self._continued = False
+        self._broken = False
 
     def readable(self) -> bool:
         """Read what is there and answer what is complete; return whether the connection is still open."""
@@ -73,9 +76,14 @@ class Connection:
             return False
         while True:
             request = self._take()
+            if self._broken:
+                return False
             if request is None:
                 return len(self._input) <= LARGEST_REQUEST
-            self._on_request(self, request)
+            if self._is_for_us(request):
+                self._on_request(self, replace(request, path=request.path[len(PREFIX) :]))
+            else:
+                self.refuse("403 Forbidden")
 
     def writable(self) -> bool:
         """Write what is left of an answer; return whether there is still more."""
@@ -127,7 +135,13 @@ class Connection:
         for line in lines[1:]:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        length = int(headers.get("content-length") or 0)
+        announced = headers.get("content-length") or "0"
+        if not _LENGTH.fullmatch(announced):
+            # Where the next request begins is not known any more.
+            self._broken = True
+            self.refuse("400 Bad Request")
+            return None
+        length = int(announced)
         end = head_end + 4 + length
         if len(self._input) < end:
             if not self._continued and headers.get("expect", "").lower() == "100-continue":
@@ -138,11 +152,11 @@ class Connection:
         del self._input[:end]
         self._continued = False
         method, _, rest = lines[0].partition(" ")
-        path = rest.partition(" ")[0]
-        if headers.get("host") != self._address or "origin" in headers or not path.startswith(PREFIX):
-            self.refuse("403 Forbidden")
-            return self._take()
-        return Request(method, path[len(PREFIX) :], headers, body)
+        return Request(method, rest.partition(" ")[0], headers, body)
+
+    def _is_for_us(self, request: Request) -> bool:
+        headers = request.headers
+        return headers.get("host") == self._address and "origin" not in headers and request.path.startswith(PREFIX)
 
 
 _ACCEPTED = (

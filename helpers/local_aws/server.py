@@ -18,8 +18,9 @@ import cheroot.wsgi
 import psutil
 from cheroot.workers.threadpool import ThreadPool
 
-from . import state
+from . import http_requests, state
 from .frontdoor import FrontDoor
+from .platforms import weaknesses
 from .space import Space
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,8 @@ class Server:
             ("127.0.0.1", port), self._not_ready, numthreads=4, max=MOST_THREADS, request_queue_size=256
         )
         self._http.gateway = _Gateway
+        self._http.ConnectionClass = http_requests.Connection
+        self._http.max_request_header_size = http_requests.LARGEST_HEAD
         self._http.requests = _GrowingThreadPool(self._http, min=_FIRST_THREADS, max=MOST_THREADS)
         self._http.max_request_body_size = LARGEST_REQUEST
         self._http.keep_alive_conn_limit = 1000
@@ -151,6 +154,8 @@ class Server:
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), lambda *_: self.space.stop_requested.set())
+        for sentence in weaknesses():
+            log.warning("%s", sentence)
         self.space.start()
         threading.Thread(target=self._http.serve, name="front door", daemon=True).start()
         state.write(self.info)

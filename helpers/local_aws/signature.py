@@ -104,7 +104,9 @@ def verify(request: Request, found: Claim, secret: str, now: tuple[float, float]
     scope = f"{found.date}/{found.region}/{found.service}/aws4_request"
     to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = _signing_key(secret, found.date, found.region, found.service)
-    if not hmac.compare_digest(hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest(), found.signature):
+    right = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    # As bytes: texts with other letters than ASCII cannot be compared so.
+    if not hmac.compare_digest(right.encode(), found.signature.encode()):
         raise _mismatch()
 
 

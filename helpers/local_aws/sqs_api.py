@@ -69,9 +69,9 @@ def _delete_queue(call: Call) -> dict[str, Any]:
 
 
 def _get_queue_url(call: Call) -> dict[str, Any]:
-    owner = call.params.get("QueueOwnerAWSAccountId")
+    owner = call.params.get("QueueOwnerAWSAccountId") or call.identity.arn.split(":")[4]
     queue = call.space.queues.get(_required(call.params, "QueueName"))
-    if queue is None or owner not in (None, "", call.space.account):
+    if queue is None or owner != call.space.account:
         raise errors.no_such_queue()
     queue.touch()
     return {"QueueUrl": queue.url}
@@ -226,7 +226,7 @@ def _one_or_all(values: list[str]) -> str | list[str]:
 
 def _send_message(call: Call) -> dict[str, Any]:
     queue = _queue(call)
-    draft = sqs_validation.draft(queue, call.params)
+    draft = sqs_validation.draft(queue, call.params, call.trace)
     if draft.size > queue.maximum_message_size:
         raise errors.invalid_parameter(
             "One or more parameters are invalid. "
@@ -246,7 +246,7 @@ def _send_message_batch(call: Call) -> dict[str, Any]:
     total = 0
     for entry in entries:
         try:
-            draft = _batch_draft(queue, entry)
+            draft = _batch_draft(queue, entry, call.trace)
         except ApiError as problem:
             answer.failed(entry, problem)
             total += len(str(entry.get("MessageBody", "")).encode("utf-8", "surrogatepass"))
@@ -273,10 +273,10 @@ def _send_message_batch(call: Call) -> dict[str, Any]:
     return answer.result()
 
 
-def _batch_draft(queue: Queue, entry: Mapping[str, Any]) -> Draft:
+def _batch_draft(queue: Queue, entry: Mapping[str, Any], trace: str | None) -> Draft:
     if not entry.get("MessageBody"):
         raise ApiError("EmptyValue", "The request must contain the parameter MessageBody.", query_code="EmptyValue")
-    return sqs_validation.draft(queue, entry)
+    return sqs_validation.draft(queue, entry, trace)
 
 
 def _check_fifo_batch(queue: FifoQueue, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -322,7 +322,10 @@ def _receive_message(call: Call) -> dict[str, Any] | Later:
         return _long_poll(call, queue, Receiver(number, visibility, _ignore, attempt_id=attempt_id), wait)
     queue.settle()
     if queue.at_in_flight_limit and not queue.fifo:
-        raise errors.over_limit(f"Too many messages in flight: the limit is {queue.in_flight_limit}.")
+        raise errors.over_limit(
+            "Too many messages have been received without being deleted. "
+            "Please delete your received messages or let them timeout before receiving more."
+        )
     return _received(queue.receive(number, visibility, attempt_id), params)
 
 

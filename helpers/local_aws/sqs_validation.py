@@ -37,7 +37,7 @@ def integer(params: Mapping[str, Any], name: str) -> int | None:
         raise errors.invalid_value(value, name, "Must be an integer.") from None
 
 
-def draft(queue: Queue, params: Mapping[str, Any]) -> Draft:
+def draft(queue: Queue, params: Mapping[str, Any], trace: str | None = None) -> Draft:
     """Return what a SendMessage or a batch entry asks to be sent, its size not yet checked (rows A30 to A35, B3 to B8).
 
     Raises
@@ -50,7 +50,7 @@ def draft(queue: Queue, params: Mapping[str, Any]) -> Draft:
         raise errors.missing_parameter("MessageBody")
     check_characters(body)
     attributes = message_attributes(params.get("MessageAttributes") or {})
-    trace_header, _ = system_attributes(params)
+    trace_header = system_attributes(params)[0] or trace
     delay = integer(params, "DelaySeconds")
     if delay is not None and not 0 <= delay <= 900:
         raise errors.invalid_value(delay, "DelaySeconds", "DelaySeconds must be >= 0 and <= 900.")

@@ -43,6 +43,7 @@ class Function(Kind):
         "Code",
         "FunctionName",
         "PackageType",
+        "RecursiveLoop",
         "ReservedConcurrentExecutions",
         "Tags",
     )
@@ -68,6 +69,7 @@ class Function(Kind):
         while self._described(work)["State"] == "Pending":
             yield
         self._reserve(work, {}, properties)
+        self._let_loop(work, {}, properties)
 
     def update(self, work: Work, old: dict[str, Any], new: dict[str, Any]) -> Steps:
         """Change code and configuration, one after the other."""
@@ -81,6 +83,7 @@ class Function(Kind):
             work.call("lambda", "UpdateFunctionConfiguration", FunctionName=name, **changes)
             yield from self._updated(work)
         self._reserve(work, old, new)
+        self._let_loop(work, old, new)
         retag(work, "lambda", "Resource", work.attributes["Arn"], old, new)
 
     def delete(self, work: Work, properties: dict[str, Any]) -> Steps:
@@ -105,6 +108,12 @@ class Function(Kind):
             work.call("lambda", "DeleteFunctionConcurrency", FunctionName=work.physical_id)
         else:
             work.call("lambda", "PutFunctionConcurrency", FunctionName=work.physical_id, **{key: new[key]})
+
+    @staticmethod
+    def _let_loop(work: Work, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        wanted = new.get("RecursiveLoop", "Terminate")
+        if old.get("RecursiveLoop", "Terminate") != wanted:
+            work.call("lambda", "PutFunctionRecursionConfig", FunctionName=work.physical_id, RecursiveLoop=wanted)
 
     @staticmethod
     def _module(properties: Mapping[str, Any]) -> str:

@@ -372,7 +372,14 @@ def list_change_sets(call: Call) -> dict[str, Any]:
 
 
 def _stack(call: Call) -> Stack:
-    return call.space.stacks.find(call.params["StackName"])
+    name = call.params.get("StackName")
+    if name is None:
+        # Not required in the model, where it may stand in for another name.
+        raise invalid(
+            "1 validation error detected: Value null at 'stackName' failed to satisfy constraint: "
+            "Member must not be null"
+        )
+    return call.space.stacks.find(name)
 
 
 def _new_stack(call: Call, request: Request) -> Stack:

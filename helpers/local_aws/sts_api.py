@@ -11,7 +11,8 @@ from .protocol import Call, Operation
 
 def get_caller_identity(call: Call) -> dict[str, Any]:
     """Return who signed the request. AWS asks no right for it."""
-    return {"UserId": call.identity.user_id, "Account": call.space.account, "Arn": call.identity.arn}
+    arn = call.identity.arn
+    return {"UserId": call.identity.user_id, "Account": arn.split(":")[4], "Arn": arn}
 
 
 def assume_role(call: Call) -> dict[str, Any]:

@@ -28,4 +28,18 @@ MUTATIONS = [
         old='if key.state == "Disabled":',
         new='if key.state == "Off":',
     ),
+    Mutation(
+        "encrypted filters are shown to everybody",
+        row="C48",
+        file="helpers/local_aws/mappings_api.py",
+        old='            del answer["FilterCriteria"]\n',
+        new="",
+    ),
+    Mutation(
+        "pollers read by filters that Lambda may not decrypt",
+        row="C48",
+        file="helpers/local_aws/pollers.py",
+        old="if key is not None and not self.space.keys.lambda_may_read_filters(key):",
+        new="if key == queue.arn:",
+    ),
 ]

@@ -138,4 +138,18 @@ MUTATIONS = [
         old="if mapping.queue_arn == arn and mapping.settings.function_arn == settings.function_arn:",
         new="if mapping.queue_arn is None:",
     ),
+    Mutation(
+        "a loop is never stopped",
+        row="C110",
+        file="helpers/local_aws/recursion.py",
+        old="MOST_PASSES = 16\n",
+        new="MOST_PASSES = 1600\n",
+    ),
+    Mutation(
+        "a provisioned poller polls without end",
+        row="C82",
+        file=_POLLERS,
+        old="POLLER_POLLS = 10\n",
+        new="POLLER_POLLS = 1000\n",
+    ),
 ]

@@ -62,4 +62,25 @@ MUTATIONS = [
         old='Operation(_send_message_batch, "sqs:SendMessage", _arn_of_url)',
         new='Operation(_send_message_batch, "sqs:SendMessageBatch", _arn_of_url)',
     ),
+    Mutation(
+        "a function's own policy is not read",
+        row="E13",
+        file=_PERMISSIONS,
+        old="return self._space.functions.policy(resource)",
+        new="return None",
+    ),
+    Mutation(
+        "another account's users need no policy of the resource",
+        row="E13",
+        file=_PERMISSIONS,
+        old='return "resource-based policy"',
+        new="return None",
+    ),
+    Mutation(
+        "a zip file may reach out of its folder",
+        row="D7",
+        file="helpers/local_aws/function_code.py",
+        old='".." in path.parts or ',
+        new="",
+    ),
 ]

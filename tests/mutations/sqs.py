@@ -7,6 +7,7 @@ from . import Mutation
 QUEUE = "helpers/local_aws/queue_store.py"
 FIFO = "helpers/local_aws/queue_fifo.py"
 MESSAGES = "helpers/local_aws/messages.py"
+TENANTS = "helpers/local_aws/tenants.py"
 
 MUTATIONS = [
     Mutation(
@@ -80,5 +81,42 @@ MUTATIONS = [
         file=FIFO,
         old="                if message.state == GONE:\n                    continue\n                room",
         new="                if message.state != VISIBLE:\n                    continue\n                room",
+    ),
+    Mutation(
+        "messages without a group make a tenant together",
+        row="A87",
+        file=TENANTS,
+        old="        if message.group_id is None:\n"
+        "            return\n"
+        "        tenant = self._all.get(message.group_id)\n",
+        new='        message.group_id = message.group_id or "none"\n        tenant = self._all.get(message.group_id)\n',
+    ),
+    Mutation(
+        "a tenth of the messages in flight is noisy however few they are",
+        row="A88",
+        file=TENANTS,
+        old="tenant.in_flight >= LEAST_IN_FLIGHT",
+        new="tenant.in_flight >= 1",
+    ),
+    Mutation(
+        "slow tenants are not noisy",
+        row="A89",
+        file=TENANTS,
+        old="tenant.seconds(now) > NOISY_SHARE * spent",
+        new="tenant.seconds(now) > spent",
+    ),
+    Mutation(
+        "among noisy tenants the oldest message goes first",
+        row="A90",
+        file=TENANTS,
+        old="(tenant.in_flight, first.turn) < (fewest, noisy.turn)",
+        new="first.turn < noisy.turn",
+    ),
+    Mutation(
+        "a tenant that sends no more stays noisy",
+        row="A91",
+        file=TENANTS,
+        old="if now - tenant.last_sent >= SILENCE:",
+        new="if now - tenant.last_sent >= 10 * SILENCE:",
     ),
 ]

@@ -66,7 +66,7 @@ def end_with(server: int) -> None:
                 continue
         except OSError:
             pass
-        if hasattr(os, "killpg"):
+        if sys.platform != "win32":
             import signal
 
             os.killpg(0, signal.SIGKILL)

@@ -11,6 +11,8 @@ import sys
 
 def main() -> None:
     """Read until the pipe ends, then kill what is left."""
+    if sys.platform == "win32":
+        sys.exit("There are no process groups here to guard.")
     groups: set[int] = set()
     for line in sys.stdin.buffer:
         group = int(line[1:])
