@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +16,8 @@ from botocore.exceptions import ClientError
 
 from helpers.local_aws.client import lab_request
 from helpers.local_aws.errors import ApiError
+from helpers.local_aws.frontdoor import FrontDoor
+from helpers.local_aws.protocol import Answer
 
 from .conftest import BASIC_ROLE, Aws
 
@@ -130,3 +134,12 @@ def test_sts_says_who_calls(aws: Aws) -> None:
     answer = aws.client("sts").get_caller_identity()
     assert answer["Account"] == aws.info.account
     assert answer["Arn"] == f"arn:aws:iam::{aws.info.account}:user/learner"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_has_no_body_sends_none(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = FrontDoor(SimpleNamespace(), {"localhost"})  # type: ignore[arg-type]
+    monkeypatch.setattr(door, "_answer", lambda _: Answer(status, {"Content-Type": "application/json"}, b"{}"))
+    started: list[Any] = []
+    assert list(door({"REQUEST_METHOD": "POST"}, lambda *line: started.append(line))) == [b""]
+    assert "Content-Length" not in dict(started[0][1])

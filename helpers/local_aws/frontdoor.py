@@ -76,7 +76,8 @@ class FrontDoor:
             if answer.status not in (204, 304):
                 headers.append(("Content-Length", str(len(answer.body))))
         start_response(f"{answer.status} {reason}", headers)
-        return [answer.body]
+        # What follows a 204 on the connection is the next answer.
+        return [b"" if answer.status in (204, 304) else answer.body]
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         request_id = str(uuid.uuid4())

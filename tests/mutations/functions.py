@@ -45,8 +45,8 @@ MUTATIONS = [
         "every try of an event has an id of its own",
         row="D38",
         file=_ASYNC,
-        old='source="event", request_id=self.request_id)',
-        new='source="event")',
+        old='source="event", request_id=self.request_id, ',
+        new='source="event", ',
     ),
     Mutation(
         "the whole account's concurrency can be reserved",
