@@ -543,7 +543,7 @@ def _did(asked: Prediction) -> str:
     seen = _value(asked, asked.observed)
     if asked.options and asked.observed not in asked.options:
         return f"{seen}, which is {' or '.join(asked.right)}"
-    return seen
+    return f'"{seen}"' if asked.options else seen
 
 
 def _outcome(asked: Prediction, counted: Said) -> str:

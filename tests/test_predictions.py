@@ -143,7 +143,7 @@ def test_options_are_listed_and_compared(lab: Lab) -> None:
     lab.predict("04-also", **FULL, answer="a")
     assert repr(lab.reveal("04-also", observed="a", because="it is")).splitlines() == [
         "Right, by a guess.",
-        "  You said 1 to 3 (guess), it was 1 to 3, because it is.",
+        '  You said 1 to 3 (guess), it was "1 to 3", because it is.',
     ]
     lab.predict("04-more", **FULL, answer="b", confidence="sure")
     seen = lab.reveal("04-more", observed=4, right=["a", "b"], because="both do")
