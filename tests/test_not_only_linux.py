@@ -45,13 +45,11 @@ STAND_IN = {"LOCAL_AWS_PURE_RUNTIME_CLIENT": "1"}
 WINDOWS = {"PYTHONPATH": str(ROOT / "tests" / "windows"), **STAND_IN}
 WEAKER = {
     platforms.NO_FREEZING: "tests/test_invoke.py::test_between_invocations_everything_stands_still",
-    platforms.NO_POLLING: "tests/test_logs.py::test_megabytes_of_output_block_nothing",
 }
 """The behaviours that are not kept without what Windows lacks, each with the sentence that says so."""
 SENTENCES = [
     platforms.NO_GROUPS,
     platforms.NO_FREEZING,
-    platforms.NO_POLLING,
     platforms.NO_FILE_LIMIT,
     platforms.NO_MODES,
     platforms.NO_DEATH_SIGNAL,
@@ -90,7 +88,7 @@ def test_the_stand_in_for_the_runtime_client_runs_the_rows_of_lambda(tmp_path: P
     behaviours(files, STAND_IN, tmp_path)
 
 
-def test_without_what_windows_lacks_two_rows_are_weaker_and_no_other(tmp_path: Path) -> None:
+def test_without_what_windows_lacks_one_row_is_weaker_and_no_other(tmp_path: Path) -> None:
     left_out = [f"--deselect={test}" for test in WEAKER.values()]
     behaviours(["tests/test_invoke.py", "tests/test_logs.py"], WINDOWS, tmp_path, *left_out)
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _LAST_OUTPUT = 1.0
 """Seconds that the last of a process's output may take where its pipe cannot be polled."""
+_END = "end of output"
+_MARK = f"\0{_END}\0".encode()
+"""What the runtime client writes after an invocation's output, where the pipe cannot be polled; no log line has it."""
 
 
 class Process:
@@ -48,6 +51,7 @@ class Process:
         self._pipe = -1
         self._exit_fd = -1
         self._reader: threading.Thread | None = None
+        self._marked = threading.Semaphore(0)
         self._ended = False
 
     # In the spawner's thread.
@@ -55,6 +59,8 @@ class Process:
     def spawn(self, lifeline: int) -> None:
         """Start the process; raises OSError when the machine will not."""
         variables = self.environment.variables(self.address)
+        if sys.platform == "win32":
+            variables["_LOCAL_AWS_MARK"] = _END
         self._pipe, write_end = os.pipe()
         try:
             popen = subprocess.Popen(
@@ -202,7 +208,10 @@ class Process:
             connection.refuse("404 Not Found")
             return
         # What the handler printed is in the pipe by now, and belongs before the END line.
-        self.drain()
+        if self._reader is None:
+            self.drain()
+        elif request.path != "init/error":
+            self._marked.acquire(timeout=_LAST_OUTPUT)
         if request.path == "init/error":
             self.init_error = request.body
             connection.accepted()
@@ -239,9 +248,19 @@ class Process:
         self.drain()
 
     def _read_blocking(self, pipe: int) -> None:
+        rest = b""
         with contextlib.suppress(OSError):
             while data := os.read(pipe, 65_536):
-                self.environment.take_output(data)
+                *marked, rest = (rest + data).split(_MARK)
+                for output in marked:
+                    self.environment.take_output(output)
+                    self._marked.release()
+                # The mark itself may come in two pieces.
+                whole = rest.rfind(_MARK[:1], -len(_MARK))
+                whole = len(rest) if whole < 0 else whole
+                self.environment.take_output(rest[:whole])
+                rest = rest[whole:]
+        self.environment.take_output(rest)
         os.close(pipe)
 
     def _exited(self) -> None:

@@ -23,9 +23,6 @@ NO_GROUPS = (
 NO_FREEZING = (
     "This system cannot stop a process and let it go on: a handler's threads keep running between two invocations."
 )
-NO_POLLING = (
-    "This system cannot poll a pipe: what a handler prints at the end of an invocation may stand after its END line."
-)
 NO_FILE_LIMIT = "The limit of open files cannot be raised on this system: fewer environments may fit than 200."
 NO_MODES = "This system's files have no mode: who may read the keys in the state files is up to their folder's rights."
 NO_DEATH_SIGNAL = (
@@ -39,7 +36,6 @@ def weaknesses() -> list[str]:
     lacks = {
         NO_GROUPS: not hasattr(os, "killpg"),
         NO_FREEZING: not hasattr(signal, "SIGSTOP"),
-        NO_POLLING: sys.platform == "win32",
         NO_FILE_LIMIT: sys.platform == "win32",
         NO_MODES: sys.platform == "win32",
         NO_DEATH_SIGNAL: sys.platform != "linux",

@@ -127,6 +127,7 @@ def main() -> None:
     """Run the handler that `_HANDLER` names until the process is ended."""
     settings = [os.environ.pop("_LOCAL_AWS_" + name) for name in ("SERVER", "PACKAGES", "CLOCK", "PURE", "CODE")]
     server, packages, clock, pure, code = settings
+    mark = os.environ.pop("_LOCAL_AWS_MARK", "")
     folders = packages.split(os.pathsep)
     end_with(int(server))
     follow = clock_follower(clock, folders)
@@ -140,6 +141,7 @@ def main() -> None:
         assert spec is not None and spec.loader is not None  # noqa: PT018
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        vars(module)["mark"] = mark
         sys.modules["runtime_client"] = module
     os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(os.dup(1))
     from awslambdaric import bootstrap

@@ -5,6 +5,7 @@ It offers the three calls that awslambdaric makes, over one kept-alive connectio
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -12,6 +13,8 @@ from typing import Any
 
 _user_agent = "aws-lambda-python"
 _connection: http.client.HTTPConnection | None = None
+mark = ""
+"""What is written between two zero bytes after an invocation's output, where its reader cannot see the end of it."""
 
 
 def initialize_client(user_agent: str) -> None:
@@ -33,6 +36,7 @@ def post_invocation_result(
     invoke_id: str, result_data: bytes, content_type: str = "application/json", invocation_id: str | None = None
 ) -> None:
     """Give the invocation's result (row D49)."""
+    _end_output()
     _request("POST", f"/invocation/{invoke_id}/response", result_data, {"Content-Type": content_type})
 
 
@@ -40,8 +44,16 @@ def post_error(
     invoke_id: str, error_response_data: str | bytes, xray_fault: str, invocation_id: str | None = None
 ) -> None:
     """Give the invocation's error (row D50)."""
+    _end_output()
     body = error_response_data.encode() if isinstance(error_response_data, str) else error_response_data
     _request("POST", f"/invocation/{invoke_id}/error", body, {"Content-Type": "application/json"})
+
+
+def _end_output() -> None:
+    if mark:
+        # A handler may have closed it.
+        with contextlib.suppress(OSError):
+            os.write(1, f"\0{mark}\0".encode())
 
 
 def _request(
