@@ -626,6 +626,8 @@ class World:
             answers["ListVersionsByFunction"] = len(answers["ListVersionsByFunction"].get("Versions", ()))
             seen[name] = (function, answers)
         for one in call("lambda", "ListEventSourceMappings")["EventSourceMappings"]:
+            if one["State"] == "Deleting":  # it goes by itself
+                continue
             kept = {key: value for key, value in one.items() if key not in _VOLATILE}
             seen[one["UUID"]] = (kept, call("lambda", "ListTags", Resource=one["EventSourceMappingArn"]))
         return seen
