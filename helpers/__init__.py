@@ -10,11 +10,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import facts, messages, metrics, pictures, plots, recorder, resources
+    from . import (
+        claims,
+        costs,
+        facts,
+        incidents,
+        messages,
+        metrics,
+        pictures,
+        plots,
+        recorder,
+        report,
+        resources,
+        scaling,
+        stacks,
+    )
     from .errors import LabError
     from .lab import Lab, connect
 
-__all__ = ["Lab", "LabError", "connect", "facts", "messages", "metrics", "pictures", "plots", "recorder", "resources"]
+__all__ = [
+    "Lab",
+    "LabError",
+    "claims",
+    "connect",
+    "costs",
+    "facts",
+    "incidents",
+    "messages",
+    "metrics",
+    "pictures",
+    "plots",
+    "recorder",
+    "report",
+    "resources",
+    "scaling",
+    "stacks",
+]
 
 _HOMES = {"Lab": "lab", "LabError": "errors", "connect": "lab"}
 

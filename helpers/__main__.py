@@ -1,4 +1,4 @@
-"""What needs no kernel: `python -m helpers cleanup` and `python -m helpers predictions`."""
+"""What needs no kernel: `python -m helpers cleanup`, `predictions`, `report` and `room`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 from .errors import LabError
 
@@ -22,6 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
     either.add_argument("--export", metavar="FILE", help="write all predictions to a CSV file (- for the screen)")
     either.add_argument("--forget", metavar="NOTEBOOK", help="forget those of a notebook, such as 05")
     command.set_defaults(run=lambda options: predictions(options.export, options.forget))
+    command = commands.add_parser("report", help="write what was solved and predicted into one page to hand in")
+    command.add_argument("--name", default="", help="the learner's, if it shall stand on it")
+    command.add_argument("--to", metavar="FILE", default="progress.html", help="(default: progress.html)")
+    command.set_defaults(run=lambda options: report(options.name, options.to))
+    command = commands.add_parser("room", help="what a room predicted: pool the reports of many")
+    command.add_argument("paths", nargs="+", metavar="PATH", help="reports, exports of predictions, or folders of them")
+    command.add_argument("--table", metavar="FILE", help="write the pooled answers to a CSV file")
+    command.add_argument("--picture", metavar="FILE", help="draw them, to an .svg, .png or .pdf file")
+    command.set_defaults(run=lambda options: room(options.paths, options.table, options.picture))
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -77,6 +87,41 @@ def predictions(export: str | None, forget: str | None) -> None:
             raise LabError(f"{export} cannot be written: {problem.strerror}.") from None
         count = len(list(csv.reader(content.splitlines()))) - 1
         print(f"{count} prediction{'' if count == 1 else 's'} in {export}: questions and answers, and no names.")
+
+
+def report(name: str, to: str) -> None:
+    """Write a learner's report and say what stands on it.
+
+    Raises
+    ------
+    LabError
+        When it cannot be written.
+    """
+    from .report import write
+
+    print(write(to, name))
+
+
+def room(paths: list[str], table: str | None, picture: str | None) -> None:
+    """Say of each prediction how many of a room were right, and write the answers and their picture.
+
+    Raises
+    ------
+    LabError
+        When there is no report, or a file cannot be written.
+    """
+    from .report import findings, histograms, pool
+
+    pooled = pool(paths)
+    print(findings(pooled))
+    try:
+        if table:
+            pooled.to_csv(table, index=False)
+        if picture:
+            figure: Any = histograms(pooled)[0].figure
+            figure.savefig(picture)
+    except (OSError, ValueError) as problem:
+        raise LabError(f"It cannot be written: {problem}") from None
 
 
 if __name__ == "__main__":

@@ -116,6 +116,13 @@ BEFORE: dict[str, Stage | None] = {
     "08": _IN_PART,
     "09": _IN_PART,
     "10": _FAILING,
+    "11": None,
+    "12": Stage("orders", ORDERS, batch_size=10),
+    "13": _FAILING,
+    "14": None,
+    "16": None,
+    "17": None,
+    "15": Stage("orders", ORDERS, batch_size=10),
 }
 """By notebook, what is there when it begins; a further notebook gets its row here."""
 

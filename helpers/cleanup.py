@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,12 @@ TIMEOUT = 300.0
 
 Found = Iterator[tuple[str, Callable[[], Any] | None]]
 
+DAYS = 7
+"""How long a key waits for its deletion: the least that KMS takes."""
+
+_GONE = ("PendingDeletion", "PendingReplicaDeletion")
 _LATER = (
+    "KMSInvalidStateException",
     "ResourceInUseException",
     "ResourceConflictException",
     "DeleteConflict",
@@ -78,12 +84,17 @@ class Report:
     def __str__(self) -> str:
         if not self.total_left and not self.problems and not any(self.deleted.values()):
             return "Nothing to clean up: 0 left"
+        keys = len(self.deleted.get("keys", ()))
+        what = "1 key is" if keys == 1 else f"{keys} keys are"
+        cost = "it costs" if keys == 1 else "they cost"
+        # KMS's price page: there is no charge for a customer managed key that is scheduled for deletion.
+        later = f"{what} scheduled for deletion in {DAYS} days; until then {cost} nothing.\n" if keys else ""
         return str(
             Card(
                 f"Cleanup, {self.where}",
                 [(kind, str(len(self.deleted[kind])), str(len(self.left[kind]))) for kind in self.deleted],
                 ("", "deleted", "left"),
-                f"{self.total_left} left",
+                f"{later}{self.total_left} left",
                 numbers=True,
             )
         )
@@ -121,6 +132,8 @@ def sweep(lab: Lab) -> Report:
     report.deleted = {kind.name: set() for kind in KINDS}
     report.left = {kind.name: [] for kind in KINDS}
 
+    stacks_until = lab.now() + timedelta(seconds=TIMEOUT / 2)
+
     def nothing_left() -> bool:
         report.problems, report.untagged = [], set()
         untagged = 0
@@ -128,6 +141,9 @@ def sweep(lab: Lab) -> Report:
             report.left[kind.name], others = _sweep_kind(lab, kind, report)
             report.untagged |= others
             untagged += len(others)
+            if kind.name == "stacks" and set(report.left["stacks"]) - others and lab.now() < stacks_until:
+                # A stack deletes what it holds; what is taken from it meanwhile may fail its deletion.
+                return False
         return report.total_left == untagged
 
     # The first round deletes what it finds, so that only a further one can find nothing.
@@ -314,6 +330,36 @@ def _tables(lab: Lab) -> Found:
             yield from _claimed(lab, name, delete, client.list_tags_of_resource, ResourceArn=table["TableArn"])
 
 
+def _aliases(lab: Lab) -> Found:
+    # AWS takes no tags for them.
+    client = lab.client("kms")
+    for page in client.get_paginator("list_aliases").paginate():
+        for alias in page["Aliases"]:
+            name = alias["AliasName"]
+            if _named(lab, own_part(name)):
+                yield name, partial(client.delete_alias, AliasName=name)
+
+
+def _keys(lab: Lab) -> Found:
+    # A key has no name: the tag alone says whose it is. One that waits for its deletion is not left.
+    from botocore.exceptions import ClientError
+
+    client = lab.client("kms")
+    for page in client.get_paginator("list_keys").paginate():
+        for key in (key["KeyId"] for key in page["Keys"]):
+            try:
+                tags = client.list_resource_tags(KeyId=key)["Tags"]
+            except ClientError as problem:
+                # The policy of another's key may hide it.
+                if is_missing(problem) or problem.response["Error"]["Code"] == "AccessDeniedException":
+                    continue
+                raise
+            if {"TagKey": TAG, "TagValue": lab.prefix} not in tags:
+                continue
+            if client.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] not in _GONE:
+                yield key, partial(client.schedule_key_deletion, KeyId=key, PendingWindowInDays=DAYS)
+
+
 def _log_groups(lab: Lab) -> Found:
     # Lambda makes these groups itself, without the tag.
     client = lab.client("logs")
@@ -358,6 +404,8 @@ KINDS = (
     Kind("policies", _policies),
     Kind("tables", _tables),
     Kind("buckets", _buckets),
+    Kind("aliases", _aliases),
+    Kind("keys", _keys),
     Kind("log groups", _log_groups),
 )
 """In the order of deletion: who still writes or reads goes first. A further kind of thing gets its row here."""

@@ -23,13 +23,16 @@ class Rule:
     kind : str
         The kind of thing, as `cleanup.KINDS` calls it; a part of a thing has the kind of the whole.
     name : str
-        The parameter that holds the name, or the name or ARN of the whole.
+        The parameter that holds the name, or the name or ARN of the whole; empty for what has none and is found by its
+        tag alone.
     tags : str, optional
         The parameter that takes tags; without it the call takes none.
     pairs : bool
-        Whether tags are a list of `Key` and `Value`.
+        Whether tags are a list of pairs.
     kept : bool
         Whether a call that names no tags leaves those of something that is there.
+    spelt : tuple of (str, str)
+        What a pair calls its two halves.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class Rule:
     tags: str = ""
     pairs: bool = False
     kept: bool = False
+    spelt: tuple[str, str] = ("Key", "Value")
 
 
 RULES: dict[tuple[str, str], Rule] = {
@@ -59,6 +63,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("sns", "CreateTopic"): Rule("topics", "Name", "Tags", pairs=True),
     ("sns", "Subscribe"): Rule("topics", "TopicArn"),
     ("s3", "CreateBucket"): Rule("buckets", "Bucket"),
+    ("kms", "CreateKey"): Rule("keys", "", "Tags", pairs=True, spelt=("TagKey", "TagValue")),
+    ("kms", "CreateAlias"): Rule("aliases", "AliasName"),
     ("logs", "CreateLogGroup"): Rule("log groups", "logGroupName", "tags"),
     ("logs", "CreateLogStream"): Rule("log groups", "logGroupName"),
 }
@@ -71,6 +77,7 @@ _PUTS = {
     ("cloudwatch", "PutMetricStream"),
     ("cloudwatch", "PutAnomalyDetector"),
     ("events", "PutRule"),
+    ("kms", "ReplicateKey"),
     ("ssm", "PutParameter"),
 }
 _HARMLESS = {("lambda", "PublishVersion"), ("sns", "Publish"), ("sns", "PublishBatch")}
@@ -82,6 +89,23 @@ def install(client: Any, prefix: str) -> None:
     if client.meta.service_model.service_name == "s3":
         # The tags of CreateBucket itself are newer than some clouds that know the call.
         client.meta.events.register("after-call.s3.CreateBucket", _tag_bucket(client, prefix))
+
+
+def hold_texts(client: Any, phone: str) -> None:
+    """Make a client of SNS refuse to send a text message to any number but `phone`; empty, to any at all."""
+
+    def check(params: dict[str, Any], model: Any, **_: Any) -> None:
+        number = params.get("PhoneNumber") if model.name == "Publish" else None
+        if model.name == "Subscribe" and str(params.get("Protocol")).lower() == "sms":
+            number = params.get("Endpoint")
+        if number and number != phone:
+            raise LabError(
+                f"{model.name} was not sent: it would text {number}.",
+                "On a real account a text message reaches a phone, and AWS bills it.",
+                f"If that number is yours and you want it, set LAB_PHONE_NUMBER={number}, and connect again.",
+            )
+
+    client.meta.events.register("provide-client-params", check)
 
 
 def _check(prefix: str) -> Callable[..., dict[str, Any] | None]:
@@ -102,7 +126,7 @@ def _check(prefix: str) -> Callable[..., dict[str, Any] | None]:
             raise LabError(
                 f"{model.name} was not sent: the name {own_part(value)!r} lacks this lab's prefix.",
                 f"Everything a lab makes is called {prefix}-…, so that cleanup finds it.",
-                f"Write {rule.name}=lab.name({_short(value)!r}).",
+                f"Write {rule.name}={_head(value)}lab.name({_short(value)!r}).",
             )
         context[_NAME] = value
         if rule.kept and rule.tags not in params and params.get("ChangeSetType") not in ("CREATE", "IMPORT"):
@@ -143,9 +167,16 @@ def _short(name: str) -> str:
     return own_part(name) or "orders"
 
 
+def _head(name: str) -> str:
+    """Return what has to stand before the own part of the name of a log group or of a key's alias, as code."""
+    head = name.removesuffix(own_part(name))
+    return f'"{head}" + ' if head.endswith("/") and not head.startswith("arn:") else ""
+
+
 def _tagged(params: dict[str, Any], rule: Rule, prefix: str) -> dict[str, Any]:
     given = params.get(rule.tags)
     if rule.pairs:
-        others = [pair for pair in given or [] if not (isinstance(pair, dict) and pair.get("Key") == TAG)]
-        return {**params, rule.tags: [*others, {"Key": TAG, "Value": prefix}]}
+        key, value = rule.spelt
+        others = [pair for pair in given or [] if not (isinstance(pair, dict) and pair.get(key) == TAG)]
+        return {**params, rule.tags: [*others, {key: TAG, value: prefix}]}
     return {**params, rule.tags: {**(given or {}), TAG: prefix}}

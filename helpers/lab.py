@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import checks, guard
+from . import attempts, checks, guard
 from .card import Card
 from .clouds import Cloud, choose
 from .errors import Interrupted, LabError, is_missing
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from .catch_up import Pipeline
     from .clouds import Witness
+    from .incidents import Incident
     from .ledger import Behaviour
     from .predictions import Shown
     from .recorder_feed import Recorder
+    from .report import Report
 
 T = TypeVar("T")
 
@@ -81,7 +83,7 @@ class Lab:
         self.prefix = prefix
         self._recorder: Recorder | None = None
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, role: str = "", account: str = "") -> Any:
         """Return the plain boto3 client of a service.
 
         It adds the lab's tag to what it creates, and refuses to create what lacks the lab's prefix.
@@ -90,27 +92,50 @@ class Lab:
         ----------
         service : str
             As in `boto3.client`: `sqs`, `lambda`, `iam`, `logs`, `cloudwatch`.
+        role : str, optional
+            The name or ARN of a role that trusts this account: the client wears it, for an hour, and has its rights
+            instead of yours.
+        account : str, optional
+            The twelve digits of another account: the client is a user of that one, whom it allows everything. Only the
+            local AWS has such a user.
 
         Raises
         ------
         LabError
-            When AWS has no such service.
+            When AWS has no such service, or the cloud no caller of another account.
         """
+        if role or account:
+            return self._new_client(service, self._cloud.visitor(account) if account else self._worn(role))
         if service not in self._clients:
-            from botocore.exceptions import UnknownServiceError
-
-            try:
-                client = self._cloud.client(service)
-            except UnknownServiceError:
-                raise LabError(
-                    f"AWS has no service {service!r}.", "", "sqs, lambda, iam, logs and cloudwatch are some."
-                ) from None
-            guard.install(client, self.prefix)
-            self._witness.watch(service, client)
-            if service == "sqs":
-                client.meta.events.register("needs-retry.sqs.CreateQueue", self._wait_for_name)
-            self._clients[service] = client
+            self._clients[service] = self._new_client(service)
         return self._clients[service]
+
+    def _new_client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
+        from botocore.exceptions import UnknownServiceError
+
+        try:
+            client = self._cloud.client(service, keys)
+        except UnknownServiceError:
+            raise LabError(
+                f"AWS has no service {service!r}.", "", "sqs, lambda, iam, logs and cloudwatch are some."
+            ) from None
+        guard.install(client, self.prefix)
+        if service == "sns" and self._cloud.sends_texts:
+            guard.hold_texts(client, self._cloud.phone)
+        self._witness.watch(service, client)
+        if service == "sqs":
+            client.meta.events.register("needs-retry.sqs.CreateQueue", self._wait_for_name)
+        return client
+
+    def _worn(self, role: str) -> dict[str, str]:
+        """Return temporary keys of a role."""
+        arn = role if role.startswith("arn:") else f"arn:aws:iam::{self.account}:role/{self.name(role)}"
+        made = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="tried-on")["Credentials"]
+        return {
+            "aws_access_key_id": made["AccessKeyId"],
+            "aws_secret_access_key": made["SecretAccessKey"],
+            "aws_session_token": made["SessionToken"],
+        }
 
     def name(self, name: str) -> str:
         """Return `name` with this lab's prefix: `orders` becomes `lab-3fa9c1-orders`, `orders.fifo` keeps its end.
@@ -126,7 +151,7 @@ class Lab:
         """Return the present time in UTC; on the local AWS its own, which `wait` moves."""
         return datetime.fromtimestamp(self._cloud.now(), UTC)
 
-    def wait(self, seconds: float, why: str = "") -> None:
+    def wait(self, seconds: float, why: str = "", *, quiet: bool = False) -> None:
         """Let time pass: slept on AWS, fast-forwarded on the local AWS, where everything due on the way happens.
 
         Parameters
@@ -135,6 +160,8 @@ class Lab:
             How long.
         why : str, optional
             What for, shown while it lasts.
+        quiet : bool
+            Whether to leave out the line at the end.
 
         Raises
         ------
@@ -157,7 +184,8 @@ class Lab:
         except KeyboardInterrupt:
             progress.end()
             raise Interrupted(f"Stopped in a wait of {spell(seconds)}{purpose}; time went part of the way.") from None
-        progress.end(f"waited {spell(seconds)}{purpose}" + (" (fast-forwarded)" if self._cloud.fast_forwards else ""))
+        done = f"waited {spell(seconds)}{purpose}" + (" (fast-forwarded)" if self._cloud.fast_forwards else "")
+        progress.end("" if quiet else done)
 
     def wait_until(self, condition: Callable[[], T], timeout: float = 300, why: str = "") -> T:
         """Wait for something that AWS does not promise by the clock.
@@ -238,7 +266,9 @@ class Lab:
         LabError
             When there is no such exercise, or it looks at other things.
         """
-        return checks.check(self, exercise, **where)
+        verdict = checks.check(self, exercise, **where)
+        attempts.note(self, exercise, verdict, self._cloud.title)
+        return verdict
 
     def hint(self, exercise: str, number: int | None = None) -> checks.Hint:
         """Return the next hint of an exercise, or the one with `number`.
@@ -251,7 +281,9 @@ class Lab:
         if number is None:
             self._hints[exercise] = number = self._hints.get(exercise, 0) + 1
             number = min(number, len(checks.find(exercise).hints))
-        return checks.hint(exercise, number)
+        shown = checks.hint(exercise, number)
+        attempts.hinted(exercise, number)
+        return shown
 
     def predict(
         self,
@@ -355,6 +387,25 @@ class Lab:
 
         return recall(previous, answers)
 
+    def report(self, name: str = "", *, file: str = "progress.html") -> Report:
+        """Write what you solved and predicted in all labs into one page that can be handed in.
+
+        Parameters
+        ----------
+        name : str, optional
+            Yours, if it shall stand on the page; nothing else on it says whose it is.
+        file : str
+            Where, from this notebook's folder.
+
+        Raises
+        ------
+        LabError
+            When it cannot be written.
+        """
+        from .report import write
+
+        return write(file, name)
+
     def catch_up(self, notebook: str | None = None) -> Pipeline:
         """Make what the notebooks before one have made, as far as it is not there yet, and say what.
 
@@ -376,6 +427,28 @@ class Lab:
         from .catch_up import catch_up
 
         return catch_up(self, self._this_notebook(notebook, "lab.catch_up"))
+
+    def incident(self, name: str) -> Incident:
+        """Begin an incident drill: remove what this lab has made, build a broken pipeline, and show what can be seen.
+
+        Parameters
+        ----------
+        name : str
+            Which, such as `"zero-errors"`; its check is `lab.check("16-zero-errors")`.
+
+        Returns
+        -------
+        Incident
+            Story and symptoms; its `queue`, `function`, `trigger` and `source` are the pipeline's.
+
+        Raises
+        ------
+        LabError
+            When there is no such incident.
+        """
+        from .incidents import start
+
+        return start(self, name)
 
     def recorder(
         self, *, queue: str | None = None, function: str | None = None, since: datetime | None = None
@@ -400,6 +473,36 @@ class Lab:
 
             self._recorder = Recorder(self._witness, self.name)
         return self._recorder.log(queue=queue, function=function, since=since)
+
+    def phone(self) -> str:
+        """Return the number to which this lab may send text messages; empty if to none, and then it says so.
+
+        On the local AWS it is one that belongs to nobody, and `outbox` shows what it would have got. On a real account
+        it is the one that `LAB_PHONE_NUMBER` names.
+        """
+        if not self._cloud.phone:
+            print(
+                "No text message will be sent: on a real account it reaches a phone, and AWS bills it.\n"
+                "If you want that, set LAB_PHONE_NUMBER to your number, and connect again."
+            )
+        return self._cloud.phone
+
+    def outbox(self) -> pandas.DataFrame:
+        """Return the text messages that the local AWS has kept instead of sending them, oldest first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns time (UTC), to, message. A real account has no outbox: there it is empty, and says so.
+        """
+        import pandas
+
+        if self._cloud.sends_texts:
+            print("A real account has no outbox: its text messages are on their way to a phone, or were never sent.")
+        rows = [(one["at"], one["to"], one["message"]) for one in self._cloud.outbox()]
+        table = pandas.DataFrame(rows, columns=["time", "to", "message"])
+        table["time"] = pandas.to_datetime(table["time"], unit="s").dt.floor("ms")
+        return table
 
     def fidelity(self, behaviour: str) -> Behaviour:
         """Return a row of the behaviours ledger: what AWS does, and how it stands on the local AWS.
@@ -463,6 +566,7 @@ class Lab:
                 ("Space", self.space),
                 ("Names", f"{self.prefix}-… : what is created gets this prefix and the tag {TAG}, or is refused"),
                 ("Cost", self._cloud.cost),
+                *([("Recorder", self._cloud.recorder)] if self._cloud.recorder else []),
                 ("AWS CLI", self._cloud.cli),
                 ("Clean up", f"lab.cleanup(), or in a shell: python -m helpers cleanup --space {self.space}"),
             ],

@@ -9,19 +9,15 @@ from __future__ import annotations
 import csv
 import html
 import io
-import json
 import math
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
-
+from . import kept
 from .card import Card
 from .errors import LabError
 
@@ -32,10 +28,13 @@ CONFIDENCES = ("sure", "guess")
 RECALLED = 2
 """How many predictions of the previous notebook are asked again."""
 
-_COLUMNS = (
+_KIND = "predictions"
+COLUMNS = (
     *("prediction", "question", "unit", "options", "said", "confidence", "did", "right"),
     *("changed_to", "recalled", "recalled_right"),
 )
+"""What the export and a report say of a prediction."""
+
 _ID = re.compile(r"\d\d-[a-z0-9-]+")
 _ASK, _RIGHT, _WRONG = "#0072B2", "#009E73", "#D55E00"
 
@@ -161,28 +160,28 @@ def predict(
     LabError
         When the answer, or the confidence, is none of those asked for.
     """
-    kept = _Notebook(_checked_id(id)[:2])
-    old = kept.predictions.get(id)
+    file = _Notebook(_checked_id(id)[:2])
+    old = file.predictions.get(id)
     asked = Prediction(id, question, unit, [str(option) for option in options])
     if old is not None and (old.unit, old.options) == (asked.unit, asked.options):
         old.question = question
         asked = old
     if answer is ...:
         answered, notes = asked.first, _choices(asked)
-        kept.keep(asked)
+        file.keep(asked)
         if answered is None:
             return Shown(question, (*notes, "Not answered yet: write your answer in place of the three dots."))
         return Shown(question, (f"You answered on {_day(answered.at)}: {_said(asked, answered)}. That stands.",))
     said = Said(_checked_answer(asked, answer), _checked_confidence(confidence), _now())
     if asked.revealed is None:
         _add(asked.said, said)
-        kept.keep(asked)
+        file.keep(asked)
         more = () if said.confidence == "sure" else ('If you are sure, write confidence="sure".',)
         return Shown(question, (f"You say {_said(asked, said)}.", *more))
     counted = asked.first
     if counted is None or (counted.answer, counted.confidence) != (said.answer, said.confidence):
         _add(asked.said_after, said)
-        kept.keep(asked)
+        file.keep(asked)
     stands = "nothing" if counted is None else _said(asked, counted)
     if counted is not None and counted.answer == said.answer:
         return Shown(question, (f"You said {stands}.",))
@@ -226,8 +225,8 @@ def reveal(
     LabError
         When there is no such prediction, or `observed` or `right` are of another kind than the question.
     """
-    kept = _Notebook(_checked_id(id)[:2])
-    asked = kept.predictions.get(id)
+    file = _Notebook(_checked_id(id)[:2])
+    asked = file.predictions.get(id)
     if asked is None:
         raise LabError(f"Nobody was asked the prediction {id!r} yet.", "", "Run the cell that asks it, above, first.")
     asked.right = _band(asked, observed, right, within)
@@ -236,7 +235,7 @@ def reveal(
     counted = asked.first
     if counted is not None and asked.revealed is None:
         asked.revealed = _now()
-    kept.keep(asked)
+    file.keep(asked)
     if counted is None:
         return Shown("You made no prediction.", (f"It was {_did(asked)}{_counts(asked)}, because {asked.because}.",))
     met = bool(asked.is_right(counted.answer))
@@ -254,15 +253,15 @@ def summary(notebook: str) -> Card:
     LabError
         When `notebook` is not two digits.
     """
-    kept = _Notebook(_checked_notebook(notebook))
-    rows = [_row(asked) for asked in kept.predictions.values()]
+    file = _Notebook(_checked_notebook(notebook))
+    rows = [_row(asked) for asked in file.predictions.values()]
     if not rows:
         return Card(f"Predictions of notebook {notebook}", [], footer="None was asked yet.")
     return Card(
         f"Predictions of notebook {notebook}",
         rows,
         ("", "you said", "confidence", "it was", "result"),
-        calibration(list(kept.predictions.values())),
+        calibration(list(file.predictions.values())),
     )
 
 
@@ -303,9 +302,9 @@ def recall(previous: str, answers: Sequence[Any] = ()) -> Shown:
     LabError
         When there are more answers than questions, or one is none of those asked for.
     """
-    kept = _Notebook(_checked_notebook(previous))
+    file = _Notebook(_checked_notebook(previous))
     # The order depends only on what that notebook left, so that the same questions come when they are answered.
-    asked = sorted((one for one in kept.predictions.values() if one.observed is not None), key=_urgency)[:RECALLED]
+    asked = sorted((one for one in file.predictions.values() if one.observed is not None), key=_urgency)[:RECALLED]
     if not asked:
         return Shown(f"Nothing to recall: notebook {previous} has not been run here.", ())
     if isinstance(answers, str) or not isinstance(answers, Sequence) or len(answers) > len(asked):
@@ -323,7 +322,7 @@ def recall(previous: str, answers: Sequence[Any] = ()) -> Shown:
             continue
         said = Said(_checked_answer(one, answer), "", _now())
         _add(one.recalled, said)
-        kept.keep(one)
+        file.keep(one)
         verdict = "Right" if one.is_right(said.answer) else "Not this time"
         lines.append(f"{verdict}: you say {_value(one, said.answer)}, and it was {_did(one)}, because {one.because}.")
     return Shown(f"From notebook {previous}, without looking:", tuple(lines))
@@ -332,28 +331,37 @@ def recall(previous: str, answers: Sequence[Any] = ()) -> Shown:
 def export() -> str:
     """Return all predictions as CSV, for pooling: no name, no place, no time of day, only questions and answers."""
     content = io.StringIO()
-    writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for notebook in _notebooks():
-        for asked in _Notebook(notebook).predictions.values():
-            counted, again = asked.first, asked.recalled[0] if asked.recalled else None
-            after = asked.said_after[-1].answer if asked.said_after else ""
-            writer.writerow(
-                [
-                    asked.id,
-                    asked.question,
-                    asked.unit,
-                    " | ".join(asked.options),
-                    counted.answer if counted else "",
-                    counted.confidence if counted else "",
-                    asked.observed if asked.observed is not None else "",
-                    _yes(asked.is_right(counted.answer) if counted and asked.revealed else None),
-                    after,
-                    again.answer if again else "",
-                    _yes(asked.is_right(again.answer) if again else None),
-                ]
-            )
+    writer = csv.DictWriter(content, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows(everything()))
     return content.getvalue()
+
+
+def everything() -> list[Prediction]:
+    """Return all that was asked, notebook by notebook."""
+    return [asked for notebook in kept.notebooks(_KIND) for asked in _Notebook(notebook).predictions.values()]
+
+
+def rows(asked: Iterable[Prediction]) -> list[dict[str, Any]]:
+    """Return a row a prediction, by `COLUMNS`."""
+    return [dict(zip(COLUMNS, _values(one), strict=True)) for one in asked]
+
+
+def _values(asked: Prediction) -> list[Any]:
+    counted, again = asked.first, asked.recalled[0] if asked.recalled else None
+    return [
+        asked.id,
+        asked.question,
+        asked.unit,
+        " | ".join(asked.options),
+        counted.answer if counted else "",
+        counted.confidence if counted else "",
+        asked.observed if asked.observed is not None else "",
+        _yes(asked.is_right(counted.answer) if counted and asked.revealed else None),
+        asked.said_after[-1].answer if asked.said_after else "",
+        again.answer if again else "",
+        _yes(asked.is_right(again.answer) if again else None),
+    ]
 
 
 def forget(notebook: str) -> bool:
@@ -364,10 +372,7 @@ def forget(notebook: str) -> bool:
     LabError
         When `notebook` is not two digits.
     """
-    path = _file(_checked_notebook(notebook))
-    existed = path.exists()
-    path.unlink(missing_ok=True)
-    return existed
+    return kept.forget(_KIND, _checked_notebook(notebook))
 
 
 # The file
@@ -377,58 +382,21 @@ class _Notebook:
     """The predictions of one notebook, as they stand in its file."""
 
     def __init__(self, number: str) -> None:
-        self._path = _file(number)
+        self._number = number
         self.predictions: dict[str, Prediction] = {}
         try:
-            entries = json.loads(self._path.read_text(encoding="utf-8"))
-            self.predictions = {entry["id"]: _read(entry) for entry in entries}
-        except FileNotFoundError:
-            pass
+            self.predictions = {entry["id"]: _read(entry) for entry in kept.read(_KIND, number)}
         except (ValueError, KeyError, TypeError):
-            aside = self._path.with_suffix(".unreadable")
-            os.replace(self._path, aside)
-            print(f"Your predictions could not be read and begin anew; what was there is kept in {aside.name}.")
-        except OSError as problem:
-            raise _unusable(problem) from None
+            kept.set_aside(_KIND, number)
 
     def keep(self, prediction: Prediction) -> None:
         self.predictions[prediction.id] = prediction
-        part = self._path.with_suffix(f".{os.getpid()}.part")
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump([asdict(one) for one in self.predictions.values()], file, indent=1, ensure_ascii=False)
-            os.replace(part, self._path)
-        except OSError as problem:
-            raise _unusable(problem) from None
+        kept.write(_KIND, self._number, [asdict(one) for one in self.predictions.values()])
 
 
 def _read(entry: dict[str, Any]) -> Prediction:
     said = {key: [Said(**one) for one in entry[key]] for key in ("said", "said_after", "recalled")}
     return Prediction(**{**entry, **said})
-
-
-def _folder() -> Path:
-    chosen = os.environ.get("LAB_STATE_DIR")
-    state = Path(chosen) if chosen else platformdirs.user_state_path("lambda-sqs-labs", appauthor=False)
-    return state / "predictions"
-
-
-def _file(notebook: str) -> Path:
-    return _folder() / f"{notebook}.json"
-
-
-def _notebooks() -> list[str]:
-    return sorted(path.stem for path in _folder().glob("[0-9][0-9].json"))
-
-
-def _unusable(problem: OSError) -> LabError:
-    return LabError(
-        f"Your predictions cannot be kept in {_folder()} ({problem.strerror}).",
-        "",
-        "Name a folder of yours in LAB_STATE_DIR.",
-    )
 
 
 def _now() -> str:

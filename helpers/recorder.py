@@ -6,6 +6,7 @@ together from what the lab's clients did and from the functions' logs (`recorder
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,9 @@ STATES = ("delayed", "waiting", "in flight", "done", "dead", "filtered", "expire
 
 PARTIAL = "batchItemFailures"
 """The outcome of a message that its function reported as failed, while the invocation itself succeeded."""
+
+MOST_IN_A_CALL = 10
+"""How many messages one call of SQS sends, receives or deletes at most."""
 
 _DELAYED, _WAITING, _IN_FLIGHT, _DONE = range(4)
 _REDRIVEN = STATES.index("redriven")
@@ -428,20 +432,69 @@ def most_at_once(log: pandas.DataFrame) -> int:
 
 
 def requests_a_message(log: pandas.DataFrame) -> float:
-    """Return how many requests a message took: calls that sent, receives that found some, a deletion for each run.
+    """Return how many requests a message took: calls that sent, received some, or deleted.
 
-    What went in one call has one moment in the log. Receives that found nothing are not in it.
+    Receives that found nothing are not in it.
 
     Parameters
     ----------
     log : pandas.DataFrame
         As `lab.recorder(queue=…)` returns it: one queue's, of messages that all were handled.
     """
-    calls = log.groupby("event")["time"].nunique()
-    return float(
-        (calls.get("sent", 0) + calls.get("received", 0) + len(invocations(log)))
-        / max(1, (log["event"] == "sent").sum())
-    )
+    return len(calls(log)) / max(1, int((log["event"] == "sent").sum()))
+
+
+def calls(log: pandas.DataFrame) -> pandas.DataFrame:
+    """Return a row a call of SQS: what it was, when, and how many messages it carried.
+
+    What was sent or received in one call has one moment in the log. Deletions of a run, or of what the filters took
+    out of one receive, are one call for each ten.
+
+    Parameters
+    ----------
+    log : pandas.DataFrame
+        As `lab.recorder(queue=…)` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In the order of time: `time`, `kind` (`send`, `receive` or `delete`) and `messages`. Receives that found nothing
+        are not in it, nor calls that read or change settings.
+    """
+    import pandas
+
+    rows = log[log["message"].notna()].reset_index(drop=True)
+    by_message = rows["message"]
+    # What the pollers do with a message stands between its receive and its deletion: the run, or the filter.
+    run = rows["request"].where(rows["event"] == "invoked", None)
+    begins = rows["event"] == "received"
+    turn = begins.groupby(by_message, sort=False).cumsum()
+    run_of_turn = run.groupby([by_message, turn], sort=False).transform("first")
+    found = []
+    sent = rows[rows["event"] == "sent"].groupby("time", sort=False).size()
+    found += [(moment, "send", int(number)) for moment, number in sent.items()]
+    for moment, part in rows[begins].groupby("time", sort=False):
+        number = max(run_of_turn[part.index].nunique(), math.ceil(len(part) / MOST_IN_A_CALL))
+        found += [(moment, "receive", share) for share in _shares(len(part), number)]
+    gone = rows[rows["event"] == "deleted"]
+    received = rows["time"].where(begins).groupby(by_message, sort=False).ffill()
+    filtered = (rows["event"] == "filtered").groupby([by_message, turn], sort=False).transform("max")
+    # A client's own deletions have no run: those of one call follow each other at once.
+    own = (gone["time"].diff() > pandas.Timedelta(milliseconds=1)).cumsum()
+    of_run, of_filter = run_of_turn[gone.index], filtered[gone.index].astype(bool)
+    key = [
+        ("run", name) if isinstance(name, str) else ("filter", moment) if by_filter else ("own", number)
+        for name, by_filter, moment, number in zip(of_run, of_filter, received[gone.index], own, strict=True)
+    ]
+    for _, part in gone.groupby(pandas.Series(key, index=gone.index, dtype=object), sort=False):
+        number = math.ceil(len(part) / MOST_IN_A_CALL)
+        found += [(part["time"].iloc[0], "delete", share) for share in _shares(len(part), number)]
+    table = pandas.DataFrame(found, columns=["time", "kind", "messages"])
+    return table.sort_values("time", kind="stable", ignore_index=True)
+
+
+def _shares(whole: int, parts: int) -> list[int]:
+    return [whole // parts + (number < whole % parts) for number in range(parts)]
 
 
 def _with_environments(log: pandas.DataFrame, kept: pandas.DataFrame) -> pandas.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from helpers.lab import Lab
+from tools import course, tracks
+
+from . import test_capstone
 from .notebooks import FOLDER, left, run, session, solutions, tagged, texts
-from .test_notebooks import NOTEBOOKS, stop_all
+from .test_notebooks import LABS, NOTEBOOKS, stop_all
 
 SPACE = "course"
+lab = test_capstone.lab
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,7 @@ def test_in_order_in_one_place_every_solution_is_a_yes(name: str, one_place: Pat
     assert left(one_place) == {}
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", LABS)
 def test_an_interrupted_notebook_can_be_run_again(name: str, one_place: Path) -> None:
     """The cell that an exercise waits in is stopped; then all cells are run from the first one, in the same kernel."""
     with session(name, one_place, SPACE) as opened:
@@ -50,4 +56,38 @@ def test_an_interrupted_notebook_can_be_run_again(name: str, one_place: Path) ->
             opened.execute(index)
         last = [cell for cell in cells if cell.cell_type == "code"][-1]
         assert texts(last)[-1].rstrip().endswith("0 left")
+    assert left(one_place) == {}
+
+
+@pytest.mark.parametrize("letter", "abd")
+def test_on_another_day_too_a_design_gets_its_scorecard(lab: Lab, letter: str) -> None:
+    """C and E are judged on that day in the usual tests."""
+    test_capstone.judged(lab, letter, 2)
+
+
+def parts() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the notebooks of which a track takes some sections, and those."""
+    notebooks = course.notebooks()
+    names = {notebook.number: notebook.path.stem for notebook in notebooks}
+    taken = {
+        (names[part.labs[0]], part.sections)
+        for track in tracks.read(notebooks)
+        for one in track.sessions
+        for part in one.parts
+        if part.sections
+    }
+    return sorted(taken)
+
+
+@pytest.mark.parametrize(("name", "sections"), parts(), ids=lambda value: value if isinstance(value, str) else "")
+def test_the_sections_that_a_track_takes_run_without_the_others(
+    name: str, sections: tuple[str, ...], one_place: Path
+) -> None:
+    with session(name, one_place, SPACE) as opened:
+        within = False
+        for index, cell in enumerate(opened.notebook.cells):
+            if cell.cell_type == "markdown" and (found := re.findall(r"^#{2,4} (.+)$", cell.source, re.MULTILINE)):
+                within = found[-1] in ("Set up", "Clean up", *sections)
+            if within and cell.cell_type == "code":
+                opened.execute(index)
     assert left(one_place) == {}

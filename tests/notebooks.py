@@ -176,6 +176,7 @@ LISTINGS: dict[str, tuple[str, str, str]] = {
     "buckets": ("s3", "list_buckets", "Buckets[].Name"),
     "tables": ("dynamodb", "list_tables", "TableNames"),
     "keys": ("kms", "list_keys", "Keys[].KeyId"),
+    "aliases": ("kms", "list_aliases", "Aliases[?starts_with(AliasName, 'alias/aws/') == `false`].AliasName"),
 }
 
 
@@ -201,6 +202,10 @@ def left(state_dir: Path) -> dict[str, list[str]]:
             config=config,
         )
         names = jmespath.search(path, getattr(client, operation)()) or []
+        if kind == "keys":
+            # KMS deletes none sooner than after seven days.
+            states = {name: client.describe_key(KeyId=name)["KeyMetadata"]["KeyState"] for name in names}
+            names = [name for name in names if states[name] != "PendingDeletion"]
         if names:
             found[kind] = names
     return found

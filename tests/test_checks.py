@@ -214,8 +214,10 @@ def test_a_check_that_is_not_told_where_to_look_is_one_sentence(seen: Seen, wher
         checks.check(seen, "00-total", **where)  # type: ignore[arg-type]
 
 
-def test_hints_come_in_order_and_the_last_one_stays() -> None:
+def test_hints_come_in_order_and_the_last_one_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from helpers.lab import Lab
+
+    monkeypatch.setenv("LAB_STATE_DIR", str(tmp_path))
 
     class Cloud:
         account, region = "123456789012", "us-east-1"

@@ -6,9 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from helpers.local_aws import lab_api
 from helpers.local_aws.clock import Clock, Scheduler
 
 
@@ -281,4 +284,14 @@ def test_work_that_never_rests_does_not_hold_a_wait_for_ever(
     start = scheduler.clock.now()
     scheduler.hold()
     assert scheduler.advance(start + 0.1, patience=5)
+    assert 0.3 <= scheduler.clock.now() - start < 2
+
+
+def test_nor_does_it_hold_a_wait_that_is_made_of_slices(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("helpers.local_aws.clock.LAST_RUNS", 0.2)
+    space: Any = SimpleNamespace(clock=scheduler.clock, scheduler=scheduler)
+    start = scheduler.clock.now()
+    scheduler.hold()
+    slices = (lab_api.advance(space, {"to": start + 0.1, "patience": 0.1})["reached"] for _ in range(50))
+    assert any(slices)
     assert 0.3 <= scheduler.clock.now() - start < 2

@@ -183,6 +183,7 @@ def test_an_update_changes_in_place_what_aws_changes_in_place(aws: Aws, stack: S
         stack.update(template, Capabilities=IAM, Parameters=values)
 
 
+@pytest.mark.behaviour("H5")
 def test_another_queue_name_replaces_the_queue_and_what_depends_on_it_follows(aws: Aws, stack: Stack) -> None:
     stack.create(HELLO, Capabilities=IAM)
     before, name = stack.physical(), aws.name("named")
@@ -202,6 +203,7 @@ def test_another_queue_name_replaces_the_queue_and_what_depends_on_it_follows(aw
     assert "Hello, moved\n" in [event["message"] for event in aws.log(before["Worker"])]
 
 
+@pytest.mark.behaviour("H6")
 def test_a_failed_update_is_taken_back(aws: Aws, stack: Stack) -> None:
     def resources(visibility: int, name: str, delay: int) -> dict[str, Any]:
         return {
@@ -259,6 +261,20 @@ def test_a_change_set_says_what_it_would_do_and_does_it(aws: Aws, stack: Stack) 
     described = client.describe_change_set(**names)
     assert (described["Status"], described["ExecutionStatus"]) == ("FAILED", "UNAVAILABLE")
     assert described["StatusReason"].startswith("The submitted information didn't contain changes.")
+
+
+def test_a_change_set_is_found_by_the_name_of_the_stack_that_is_there(aws: Aws, stack: Stack) -> None:
+    names = {"StackName": stack.name, "ChangeSetName": "again"}
+    for _ in range(2):
+        stack.create({"Resources": {"Orders": QUEUE}})
+        made = stack.client.create_change_set(
+            **names, TemplateBody=_text({"Resources": {"Orders": QUEUE, "New": QUEUE}})
+        )
+        described = stack.client.describe_change_set(**names)
+        assert (described["ChangeSetId"], described["ExecutionStatus"]) == (made["Id"], "AVAILABLE")
+        stack.client.execute_change_set(**names)
+        assert stack.settled()["StackStatus"] == "UPDATE_COMPLETE"
+        stack.delete()
 
 
 def test_topics_policies_permissions_alarms_and_log_groups(aws: Aws, stack: Stack) -> None:
@@ -372,6 +388,7 @@ def test_a_stack_that_is_deleted_while_it_is_made_leaves_nothing(aws: Aws, stack
     assert stack.events("DELETE_COMPLETE").keys() == {"DeadLetters", "Orders", "Role", "Worker", stack.name}
 
 
+@pytest.mark.behaviour("H8")
 def test_other_tags_of_the_stack_reach_what_it_holds(aws: Aws, stack: Stack) -> None:
     template = {"Resources": {"Orders": QUEUE, "Topic": {"Type": "AWS::SNS::Topic"}}}
     stack.create(template, Tags=[{"Key": "old", "Value": "1"}, {"Key": "both", "Value": "1"}])
@@ -383,6 +400,7 @@ def test_other_tags_of_the_stack_reach_what_it_holds(aws: Aws, stack: Stack) -> 
     assert {one["Key"]: one["Value"] for one in tags} == {"both": "2", "new": "2"}
 
 
+@pytest.mark.behaviour("H7")
 def test_what_is_retained_stays_and_what_is_there_is_not_taken_over(aws: Aws, stack: Stack) -> None:
     name = aws.name("kept")
     template = {"Resources": {"Kept": {**QUEUE, "Properties": {"QueueName": name}, "DeletionPolicy": "Retain"}}}

@@ -17,7 +17,7 @@ from tools import course
 from tools.environment import ROOT
 
 COURSE = course.notebooks()
-PAGES = [ROOT / "README.md", course.INDEX, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", course.INDEX, *sorted((ROOT / "docs").rglob("*.md"))]
 SERVICES = ("sqs", "lambda", "iam", "sts", "logs", "cloudwatch", "sns", "cloudformation", "kms", "s3", "dynamodb")
 # Words of code spans that neither code nor AWS's own models have.
 OUTSIDE = ("AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole", "amazonaws", "lab_aws_account", "null")
@@ -34,6 +34,7 @@ def test_a_notebook_says_what_it_needs_and_how_long_it_takes(notebook: course.No
     assert all(isinstance(value, int) and value >= 0 for value in notebook.minutes.values())
     assert set(notebook.after) < {one.number for one in COURSE if one.number < notebook.number} | {notebook.number}
     assert 5 <= len(notebook.you_will.split()) <= 18, notebook.you_will
+    assert notebook.kind in ("lab", "replay")
 
 
 @pytest.mark.parametrize("notebook", COURSE, ids=lambda notebook: notebook.number)

@@ -147,6 +147,49 @@ def test_a_keys_own_policy_decides_whether_identity_policies_count(aws: Aws, cal
     assert client.receive_message(QueueUrl=locked.url)["Messages"]
 
 
+@pytest.mark.behaviour("E17", "E18")
+def test_a_right_on_a_key_may_hold_for_calls_through_sqs_alone(aws: Aws, caller: Caller) -> None:
+    locked, client = Locked(aws), caller.client("sqs")
+    use = {"Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": locked.arn}
+    for region, goes in (("xx-east-1", False), (aws.info.region, True)):
+        only = {"Condition": {"StringEquals": {"kms:ViaService": f"sqs.{region}.amazonaws.com"}}}
+        caller.may({"Action": "sqs:*"}, use | only)
+        if goes:
+            assert client.send_message(QueueUrl=locked.url, MessageBody="x")["MessageId"]
+            assert client.receive_message(QueueUrl=locked.url)["Messages"]
+        else:
+            assert locked.refusal(client, "send_message", MessageBody="x")[0] == "KMS.AccessDeniedException"
+
+
+@pytest.mark.behaviour("E13")
+def test_a_right_on_one_key_is_none_on_another_and_the_keys_policy_counts(aws: Aws, caller: Caller) -> None:
+    """A key may be called by its id, its ARN or its alias: the text names its ARN, and an alias has one of its own."""
+    kms, client = aws.client("kms"), caller.client("kms")
+    own, other = (kms.create_key()["KeyMetadata"] for _ in range(2))
+    alias = f"alias/{aws.name('key')}"
+    kms.create_alias(AliasName=alias, TargetKeyId=other["KeyId"])
+    caller.may({"Action": "kms:DescribeKey", "Resource": own["Arn"]})
+    assert client.describe_key(KeyId=own["KeyId"])["KeyMetadata"]["Arn"] == own["Arn"]
+
+    def told(method: str, **params: Any) -> str:
+        with pytest.raises(ClientError) as refused:
+            getattr(client, method)(**params)
+        return str(refused.value.response["Error"]["Message"])
+
+    for name in (other["KeyId"], other["Arn"], alias):
+        assert told("describe_key", KeyId=name) == caller.denied("kms:DescribeKey", other["Arn"])
+    start = other["Arn"].partition("key/")[0]
+    assert told("delete_alias", AliasName=alias) == caller.denied("kms:DeleteAlias", start + alias)
+    assert told("create_key") == caller.denied("kms:CreateKey", "*")
+    named = {"Principal": {"AWS": caller.arn}, "Action": "kms:DescribeKey"}
+    root = {"Principal": {"AWS": f"arn:aws:iam::{aws.info.account}:root"}, "Action": "kms:*"}
+    kms.put_key_policy(KeyId=other["KeyId"], PolicyName="default", Policy=json.dumps(policy(root, named)))
+    assert client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"] == other["Arn"]
+    caller.may({"Action": "kms:*"}, {"Effect": "Deny", "Action": "kms:ScheduleKeyDeletion"})
+    refused = "with an explicit deny in an identity-based policy"
+    assert told("schedule_key_deletion", KeyId=own["KeyId"]).endswith(refused)
+
+
 def test_sns_reaches_an_encrypted_queue_only_if_the_key_names_it(aws: Aws) -> None:
     locked, sns = Locked(aws), aws.client("sns")
     topic = sns.create_topic(Name=aws.name("topic"))["TopicArn"]

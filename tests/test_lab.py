@@ -9,17 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
+import pandas
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 import helpers
-from helpers import guard
+from helpers import guard, resources
 from helpers.cleanup import KINDS, sweep
 from helpers.errors import Interrupted, LabError
 from helpers.lab import Lab, spell
@@ -40,6 +41,7 @@ class _Pretended:
 
     title, account, region, endpoint = "a pretended cloud", "123456789012", "us-east-1", "http://127.0.0.1:9"
     cost, cli, fast_forwards = "Nothing.", "export X=1", True
+    phone, sends_texts, recorder = "", True, ""
 
     def __init__(self) -> None:
         self.time = 1_700_000_000.0
@@ -47,8 +49,8 @@ class _Pretended:
         self.clients: dict[str, Any] = {}
         self.interrupt_after: int | None = None
 
-    def client(self, service: str) -> Any:
-        keys = {"aws_access_key_id": "AK", "aws_secret_access_key": "SK", "region_name": self.region}
+    def client(self, service: str, keys: Any = None) -> Any:
+        keys = {"aws_access_key_id": "AK", "aws_secret_access_key": "SK", **(keys or {}), "region_name": self.region}
         return boto3.Session().client(service, **keys)
 
     def now(self) -> float:
@@ -64,8 +66,14 @@ class _Pretended:
     def source(self, client: Any, prefix: str) -> Any:
         return self
 
+    def visitor(self, account: str) -> Any:
+        return {"aws_access_key_id": "AKVISITOR", "aws_secret_access_key": "s"}
+
     def watch(self, service: str, client: Any) -> None:
         pass
+
+    def outbox(self) -> list[dict[str, Any]]:
+        return []
 
     def pauses(self) -> Iterator[float]:
         yield 0.0
@@ -154,6 +162,7 @@ def test_a_name_that_aws_would_not_take_is_refused(name: Any) -> None:
             {"TopicArn": "arn:aws:sns:us-east-1:123456789012:others", "Protocol": "sqs", "Endpoint": "q"},
         ),
         ("s3", "create_bucket", {"Bucket": "orders"}),
+        ("kms", "create_alias", {"AliasName": "alias/orders", "TargetKeyId": "1234abcd"}),
         (
             "lambda",
             "create_event_source_mapping",
@@ -182,6 +191,8 @@ def test_another_learners_prefix_does_not_pass_for_ones_own(lab: Lab) -> None:
         ("cloudwatch", "put_dashboard", {"DashboardName": "lab-abc123-d", "DashboardBody": "{}"}),
         ("events", "put_rule", {"Name": "lab-abc123-r"}),
         ("kinesis", "create_stream", {"StreamName": "lab-abc123-s"}),
+        ("kms", "create_grant", {"KeyId": "1234", "GranteePrincipal": "arn:aws:iam:::u", "Operations": ["Decrypt"]}),
+        ("kms", "replicate_key", {"KeyId": "mrk-1234", "ReplicaRegion": "eu-west-1"}),
         ("ec2", "run_instances", {"MinCount": 1, "MaxCount": 1}),
     ],
 )
@@ -215,6 +226,21 @@ def test_the_tag_is_added_beside_the_learners_own(lab: Lab) -> None:
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST, Tags=tags[:1])
 
 
+def test_a_key_gets_the_tag_as_kms_spells_it_and_an_alias_the_prefix_behind_its_first_word(lab: Lab) -> None:
+    kms = lab.client("kms")
+    tags = [{"TagKey": "mine", "TagValue": "1"}, {"TagKey": TAG, "TagValue": "lab-abc123"}]
+    with Stubber(kms) as stub:
+        stub.add_response("create_key", {"KeyMetadata": {"KeyId": "1234"}}, {"Description": "orders", "Tags": tags})
+        kms.create_key(Description="orders", Tags=tags[:1])
+        named = {"AliasName": "alias/lab-abc123-orders", "TargetKeyId": "1234"}
+        stub.add_response("create_alias", {}, named)
+        kms.create_alias(**named)
+    text = refused(lab, "kms", "create_alias", AliasName="alias/orders", TargetKeyId="1234")
+    assert text.endswith("Write AliasName=\"alias/\" + lab.name('orders').")
+    text = refused(lab, "logs", "create_log_group", logGroupName="/aws/lambda/orders")
+    assert text.endswith("Write logGroupName=\"/aws/lambda/\" + lab.name('orders').")
+
+
 def test_a_change_that_names_no_tags_leaves_a_stacks_own(lab: Lab) -> None:
     stacks, name = lab.client("cloudformation"), lab.name("orders")
     arn = f"arn:aws:cloudformation:us-east-1:123456789012:stack/{name}/6bc28136"
@@ -228,6 +254,14 @@ def test_a_change_that_names_no_tags_leaves_a_stacks_own(lab: Lab) -> None:
         change = {"StackName": name, "ChangeSetName": "first", "ChangeSetType": "CREATE"}
         stub.add_response("create_change_set", {"Id": "c"}, {**change, "Tags": [tag]})
         stacks.create_change_set(**change)
+
+
+def test_a_client_of_another_account_is_made_anew_and_guarded(lab: Lab) -> None:
+    sqs = lab.client("sqs", account="222233334444")
+    assert sqs._request_signer._credentials.access_key == "AKVISITOR"
+    assert sqs is not lab.client("sqs")
+    with pytest.raises(LabError, match="lacks this lab's prefix"):
+        sqs.create_queue(QueueName="orders")
 
 
 def test_clients_are_plain_boto3_and_made_once(lab: Lab) -> None:
@@ -246,6 +280,9 @@ def test_wait_moves_the_clock_and_says_so(lab: Lab, cloud: _Pretended, capsys: p
     assert lab.now() - before == timedelta(seconds=30)
     assert lab.now().tzinfo is UTC
     assert capsys.readouterr().out == "waited 30 s for the retry (fast-forwarded)\n"
+    lab.wait(30, quiet=True)
+    assert lab.now() - before == timedelta(seconds=60)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_long_wait_goes_in_slices(lab: Lab, cloud: _Pretended) -> None:
@@ -499,6 +536,19 @@ def test_stacks_alarms_topics_buckets_and_tables_go_with_all_that_is_in_them(rea
     assert not real.client("sqs").list_queues(QueueNamePrefix=real.prefix).get("QueueUrls")
 
 
+def test_a_stack_deletes_what_it_holds_and_what_it_has_kept_goes_after_it(real: Lab) -> None:
+    queue = {"Type": "AWS::SQS::Queue"}
+    template = json.dumps({"Resources": {"Gone": queue, "Kept": {**queue, "DeletionPolicy": "Retain"}}})
+    client = real.client("cloudformation")
+    client.create_stack(StackName=real.name("holds"), TemplateBody=template)
+    client.get_waiter("stack_create_complete").wait(StackName=real.name("holds"), WaiterConfig={"Delay": 1})
+    report = sweep(real)
+    report.require_nothing_left()
+    assert report.deleted["stacks"] == {real.name("holds")}
+    (kept,) = report.deleted["queues"]
+    assert kept.startswith(real.name("holds-Kept"))
+
+
 def test_what_was_made_without_the_labs_clients_is_counted_and_not_touched(real: Lab) -> None:
     for kind in OTHERS:
         make(real._cloud.client, kind, real.name("outside"))
@@ -525,6 +575,81 @@ def test_what_was_made_without_the_labs_clients_is_counted_and_not_touched(real:
     plain("sqs").delete_queue(QueueUrl=plain("sqs").get_queue_url(QueueName=real.name("outside"))["QueueUrl"])
     real.wait(61, "until they are gone")
     real.cleanup()
+
+
+def test_a_key_is_scheduled_for_deletion_and_its_alias_goes(real: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key without the tag is not the lab's, whatever else it is called; one that waits for its end is not left."""
+    kms, plain = real.client("kms"), real._cloud.client("kms")
+    own = kms.create_key(Description="own")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=f"alias/{real.name('orders')}", TargetKeyId=own)
+    other = plain.create_key(Tags=[{"TagKey": TAG, "TagValue": "lab-another"}])["KeyMetadata"]["KeyId"]
+    untagged = plain.create_key()["KeyMetadata"]["KeyId"]
+    plain.create_alias(AliasName="alias/foreign", TargetKeyId=other)
+    capsys.readouterr()
+    real.cleanup()
+    said = capsys.readouterr().out
+    assert "1 key is scheduled for deletion in 7 days; until then it costs nothing.\n0 left" in said
+    key = kms.describe_key(KeyId=own)["KeyMetadata"]
+    assert key["KeyState"] == "PendingDeletion"
+    assert timedelta(days=6) < key["DeletionDate"] - datetime.now(UTC) < timedelta(days=8)
+    names = {alias["AliasName"] for alias in plain.list_aliases()["Aliases"]}
+    assert {name for name in names if not name.startswith("alias/aws/")} == {"alias/foreign"}
+    assert {plain.describe_key(KeyId=one)["KeyMetadata"]["KeyState"] for one in (other, untagged)} == {"Enabled"}
+    real.cleanup()
+    assert capsys.readouterr().out == "Nothing to clean up: 0 left\n"
+    for _ in range(2):
+        kms.create_key()
+    kms.disable_key(KeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+    real.cleanup()
+    assert "3 keys are scheduled for deletion in 7 days; until then they cost nothing." in capsys.readouterr().out
+    plain.delete_alias(AliasName="alias/foreign")
+
+
+def test_a_client_may_wear_a_role_and_then_has_its_rights(real: Lab) -> None:
+    queue = resources.queue(real, "worn")
+    may = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue.arn}
+    role = resources.role(real, "worn", policies=(), statements=[may], service=["lambda.amazonaws.com", real.account])
+    for name in ("worn", role.arn):
+        sqs = real.client("sqs", role=name)
+        assert sqs.send_message(QueueUrl=queue.url, MessageBody="x")["MessageId"]
+        with pytest.raises(ClientError, match=r"assumed-role/.*-worn/tried-on is not authorized.* sqs:receivemessage"):
+            sqs.receive_message(QueueUrl=queue.url)
+    assert real.client("sqs").receive_message(QueueUrl=queue.url)["Messages"]
+    closed = resources.role(real, "closed")
+    with pytest.raises(ClientError, match="sts:AssumeRole"):
+        real.client("sqs", role=closed.name)
+    guest = real.client("sqs", account="222233334444")
+    with pytest.raises(ClientError, match="because no resource-based policy allows the sqs:sendmessage action"):
+        guest.send_message(QueueUrl=queue.url, MessageBody="x")
+    with pytest.raises(LabError, match="twelve digits of another account"):
+        real.client("sqs", account=real.account)
+    real.cleanup()
+
+
+def test_a_text_message_ends_in_the_outbox(real: Lab) -> None:
+    before = len(real.outbox())
+    real.client("sns").publish(PhoneNumber=real.phone(), Message="order 7 is large")
+    (row,) = real.outbox().iloc[before:].itertuples(index=False)
+    assert (row.to, row.message) == ("+12065550100", "order 7 is large")
+    assert abs(row.time - pandas.Timestamp(real.now()).tz_localize(None)) < timedelta(seconds=30)
+
+
+def test_where_texts_would_leave_none_is_sent_unless_its_number_is_named(
+    lab: Lab, cloud: _Pretended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lab.phone() == ""
+    assert "set LAB_PHONE_NUMBER to your number" in capsys.readouterr().out
+    assert "would text +12065550100" in refused(lab, "sns", "publish", PhoneNumber="+12065550100", Message="m")
+    topic = f"arn:aws:sns:us-east-1:123456789012:{lab.name('t')}"
+    how = {"TopicArn": topic, "Protocol": "sms", "Endpoint": "+12065550100"}
+    assert "AWS bills it" in refused(lab, "sns", "subscribe", **how)
+    assert lab.outbox().empty
+    assert "has no outbox" in capsys.readouterr().out
+    cloud.phone = "+12065550100"
+    allowed = Lab(cloud, space="a-space", prefix="lab-abc123")
+    assert allowed.phone() == "+12065550100"
+    with pytest.raises(LabError, match="would text \\+12065550199"):
+        allowed.client("sns").publish(PhoneNumber="+12065550199", Message="m")
 
 
 def test_cleanup_needs_no_kernel(real: Lab) -> None:

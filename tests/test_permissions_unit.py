@@ -204,6 +204,28 @@ def test_log_events_of_days_ahead_are_kept_in_order(space: Any) -> None:
     assert stream["lastEventTimestamp"] == now + 2
 
 
+def test_a_key_is_dated_and_gone_in_the_spaces_time(space: Any) -> None:
+    kms, day = client(space, "kms"), 86_400
+    space.scheduler.advance(space.clock.now() + 5 * day)
+    made, now = kms.create_key()["KeyMetadata"], space.clock.now()
+    kms.create_alias(AliasName="alias/orders", TargetKeyId=made["KeyId"])
+    other = kms.create_key()["KeyMetadata"]
+    assert made["CreationDate"].timestamp() == pytest.approx(now, abs=60)
+    for key in (made, other):
+        due = kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)["DeletionDate"]
+        assert due.timestamp() == pytest.approx(now + 7 * day, abs=60)
+        assert kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["DeletionDate"] == due
+    kms.cancel_key_deletion(KeyId=other["KeyId"])
+    space.scheduler.advance(now + 7 * day - 60)
+    assert space.control.key("alias/orders").state == "PendingDeletion"
+    space.scheduler.advance(now + 7 * day + 60)
+    assert space.control.key("alias/orders") is None
+    for name in (made["KeyId"], made["Arn"], "alias/orders"):
+        with pytest.raises(kms.exceptions.NotFoundException):
+            kms.describe_key(KeyId=name)
+    assert kms.describe_key(KeyId=other["KeyId"])["KeyMetadata"]["KeyState"] == "Disabled"
+
+
 def test_services_that_a_handler_may_call(space: Any) -> None:
     s3 = client(space, "s3")
     s3.create_bucket(Bucket="orders")

@@ -12,7 +12,7 @@ import pandas
 import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 
-from helpers import pictures, recorder
+from helpers import costs, pictures, recorder
 from helpers.errors import LabError
 from tests.flights import crowd, failing, grouped, message_id, outage, throttled
 
@@ -20,6 +20,7 @@ mpl.use("Agg")
 
 COUNTS = pandas.DataFrame({"good orders dead": [45, 0], "runs": [185, 95]}, ["whole", "in part"])
 DIED = pandas.DataFrame({"06:00": [4, 0, 0], "07:00": [0, 20, 19]}, ["KeyError", "TypeError", "ConnectionError"])
+BILL = costs.model(costs.Workload(messages=1_000_000, idle_triggers=1))
 CASES: dict[str, Callable[[], Any]] = {
     "lanes": lambda: pictures.swim_lanes(failing(10).log()),
     "one lane": lambda: pictures.swim_lanes(failing().log()),
@@ -35,8 +36,10 @@ CASES: dict[str, Callable[[], Any]] = {
     ),
     "batches": lambda: pictures.batch_sizes(failing(10).log(), batch_size=10),
     "outage": lambda: pictures.sent_and_done(outage().log()),
+    "standstill": lambda: pictures.standstill(failing(10).log()),
     "comparison": lambda: pictures.compare(COUNTS, title="5 bad orders took 45 good ones along"),
     "errors": lambda: pictures.by_error(DIED),
+    "bills": lambda: pictures.bills({"alone": BILL, "tens": BILL.scaled(100_000, idle=648_000)}),
     "concurrency": lambda: pictures.concurrency(throttled().log(), limit=1),
 }
 
@@ -268,9 +271,10 @@ def test_it_draws_into_axes_that_are_given() -> None:
 
 
 SEVERAL = ("caps", "order_by_queue", "pace")
+OF_NO_LOG = ("agreement", "bills", "by_error", "compare", "growth", "stack")
 
 
-@pytest.mark.parametrize("name", [name for name in pictures.__all__ if name not in ("compare", "by_error")])
+@pytest.mark.parametrize("name", [name for name in pictures.__all__ if name not in OF_NO_LOG])
 def test_nothing_to_draw_is_one_sentence(name: str) -> None:
     nothing: Any = recorder.frame([])
     with pytest.raises(LabError, match=r"^There is no .* in this log yet\."):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import os
 import re
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,8 @@ import helpers
 from helpers.clouds import aws, local
 from helpers.errors import LabError
 from helpers.local_aws.state import ServerInfo
+from helpers.recorder_footer import FOOTER
+from tests.conftest import zipped
 
 NAMED = "111122223333"
 OTHER = "444455556666"
@@ -46,6 +52,7 @@ class Wire:
         self.hosts: list[str] = []
         self.proxies: list[str | None] = []
         self.keys: list[str] = []
+        self.bodies: list[str] = []
         self.account = ""
         self.error = ""
 
@@ -57,6 +64,8 @@ class Wire:
         authorization = request.headers.get("Authorization", b"")
         text = authorization.decode() if isinstance(authorization, bytes) else str(authorization)
         self.keys += re.findall(r"Credential=([^/]+)/", text)
+        body = request.body or b""
+        self.bodies.append(body.decode() if isinstance(body, bytes) else str(body))
         if host.startswith("169.254."):
             raise ConnectTimeoutError(endpoint_url=request.url)
         if self.error:
@@ -227,6 +236,53 @@ def test_the_named_account_is_used_and_an_ambient_endpoint_cannot_stand_in_for_i
     assert lab.account == NAMED
     assert wire.hosts == ["sts.eu-central-1.amazonaws.com", "sqs.eu-central-1.amazonaws.com"]
     assert f"Account   {NAMED}" in repr(lab)
+
+
+def test_on_the_named_account_a_key_is_tagged_and_what_cleanup_would_not_find_is_not_sent(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_AWS_ACCOUNT", NAMED)
+    wire.account = NAMED
+    lab = helpers.connect("aws")
+    kms = lab.client("kms")
+    kms.create_key()
+    tag = {"TagKey": "lambda-sqs-labs", "TagValue": lab.prefix}
+    assert json.loads(wire.bodies[-1]) == {"Tags": [tag]}
+    kms.create_alias(AliasName=f"alias/{lab.name('orders')}", TargetKeyId="1234")
+    assert wire.hosts == ["sts.eu-central-1.amazonaws.com", *["kms.eu-central-1.amazonaws.com"] * 2]
+    with pytest.raises(LabError, match="lacks this lab's prefix"):
+        kms.create_alias(AliasName="alias/orders", TargetKeyId="1234")
+    with pytest.raises(LabError, match="could not find again"):
+        kms.replicate_key(KeyId="mrk-1234", ReplicaRegion="eu-west-1")
+    assert len(wire.hosts) == 3
+
+
+def test_on_the_named_account_code_gets_the_recorder_s_lines_and_the_card_says_so(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_AWS_ACCOUNT", NAMED)
+    wire.account = NAMED
+    lab = helpers.connect("aws")
+    lab.client("lambda").create_function(
+        FunctionName=lab.name("orders"),
+        Role=f"arn:aws:iam::{NAMED}:role/{lab.name('orders')}",
+        Runtime="python3.13",
+        Handler="app.handler",
+        Code={"ZipFile": zipped("def handler(event, context): pass")},
+    )
+    sent = base64.b64decode(json.loads(wire.bodies[-1])["Code"]["ZipFile"])
+    with zipfile.ZipFile(io.BytesIO(sent)) as archive:
+        assert archive.read("app.py").decode() == "def handler(event, context): pass" + FOOTER
+    assert "gets some lines at its end" in repr(lab)
+
+
+def test_on_the_named_account_there_is_no_caller_of_another_one(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_AWS_ACCOUNT", NAMED)
+    wire.account = NAMED
+    lab = helpers.connect("aws")
+    with pytest.raises(LabError, match=f"second account of yours, and the labs reach none but {NAMED}. Skip this cell"):
+        lab.client("sqs", account=OTHER)
+    assert wire.hosts == ["sts.eu-central-1.amazonaws.com"]
 
 
 AMBIENT = {

@@ -97,7 +97,31 @@ def test_a_permission_for_an_alias_or_a_source_holds_for_nothing_else(aws: Aws, 
     assert refusal(client.invoke, FunctionName=name)[0] == 403, "the account lets its users in by their own policies"
 
 
-@pytest.mark.behaviour("E13")
+@pytest.mark.behaviour("E23")
+def test_either_policy_may_allow_and_either_may_deny(aws: Aws, caller: Caller) -> None:
+    """All nine pairs: each policy says nothing, yes or no; what says no first stands in the text."""
+    url = aws.queue()
+    client = caller.client("sqs")
+    none, denied = "because no identity-based policy", "with an explicit deny in {} policy"
+    own, queues = denied.format("an identity-based"), denied.format("a resource-based")
+    expected = {
+        None: (none, "", queues),
+        "Allow": ("", "", queues),
+        "Deny": (own, own, own),
+    }
+    for effect, reasons in expected.items():
+        caller.may({"Action": "lambda:*"}, *([{"Effect": effect, "Action": "sqs:SendMessage"}] if effect else []))
+        for queue_says, reason in zip((None, "Allow", "Deny"), reasons, strict=True):
+            said = {"Effect": queue_says, "Principal": {"AWS": caller.arn}, "Action": "sqs:SendMessage"}
+            allow(aws, url, *([said] if queue_says else [{"Principal": "*", "Action": "sqs:GetQueueUrl"}]))
+            if reason:
+                assert reason in refusal(client.send_message, QueueUrl=url, MessageBody="x")[2], (effect, queue_says)
+            else:
+                assert client.send_message(QueueUrl=url, MessageBody="x")["MessageId"], (effect, queue_says)
+    assert aws.counts(url) == (3, 0)
+
+
+@pytest.mark.behaviour("E13", "E24")
 def test_another_accounts_user_needs_the_queues_policy(aws: Aws, visitor: Visitor) -> None:
     url = aws.queue()
     arn, sqs = aws.queue_arn(url), visitor.client("sqs")

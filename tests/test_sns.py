@@ -48,6 +48,7 @@ def received(aws: Aws, url: str) -> list[dict[str, Any]]:
     return list(answer.get("Messages", []))
 
 
+@pytest.mark.behaviour("S2")
 def test_a_queue_gets_the_message_in_sns_envelope(aws: Aws) -> None:
     arn = topic(aws)
     url = subscribed(aws, arn)
@@ -70,6 +71,7 @@ def test_a_queue_gets_the_message_in_sns_envelope(aws: Aws) -> None:
     assert "MessageAttributes" not in message
 
 
+@pytest.mark.behaviour("S3", "S4")
 def test_raw_delivery_and_the_filter(aws: Aws) -> None:
     arn = topic(aws)
     raw = subscribed(aws, arn, RawMessageDelivery="true", FilterPolicy={"kind": ["order"]})
@@ -82,19 +84,29 @@ def test_raw_delivery_and_the_filter(aws: Aws) -> None:
     assert message["Body"] == '{"n": 1}'
     assert message["MessageAttributes"] == {"kind": {"StringValue": "order", "DataType": "String"}}
     assert [message["Body"] for message in received(aws, by_body)] == ['{"n": 2}']
+    many = {f"a{number}": {"DataType": "Number", "StringValue": str(number)} for number in range(10)}
+    for attributes in (many, {**many, "kind": {"DataType": "String", "StringValue": "order"}}):
+        aws.client("sns").publish(TopicArn=arn, Message='{"n": 3}', MessageAttributes=attributes)
+    (message,) = received(aws, by_body)
+    assert len(message["MessageAttributes"]) == 10
 
 
+@pytest.mark.behaviour("S1")
 def test_without_the_queues_permission_the_message_is_lost_without_a_word(aws: Aws) -> None:
-    arn = topic(aws)
+    arn, since = topic(aws), aws.now()
     url = subscribed(aws, arn, allowed=topic(aws))
     aws.client("sns").publish(TopicArn=arn, Message="lost")
     assert received(aws, url) == []
+    aws.advance(120)
+    name = arn.rpartition(":")[2]
+    assert sum(aws.metric("AWS/SNS", "NumberOfNotificationsFailed", "Sum", since, TopicName=name)) == 1
     policy = json.dumps(allow(aws.queue_arn(url), arn))
     aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
     aws.client("sns").publish(TopicArn=arn, Message="there")
     assert [json.loads(message["Body"])["Message"] for message in received(aws, url)] == ["there"]
 
 
+@pytest.mark.behaviour("S5")
 def test_what_could_not_be_delivered_goes_to_the_subscriptions_dead_letter_queue(aws: Aws) -> None:
     arn = topic(aws)
     dead = subscribed(aws, topic(aws), allowed=arn)
@@ -145,6 +157,24 @@ def test_text_messages_stay_in_the_outbox(aws: Aws) -> None:
     assert (direct["to"], direct["message"]) == ("+4917612345678", "your order is on its way")
     assert direct["messageId"] == sent["MessageId"]
     assert (fanned["to"], fanned["message"], fanned["topicArn"]) == ("+4917612345679", "to all", arn)
+
+
+@pytest.mark.behaviour("H9")
+@pytest.mark.parametrize(("resource", "allowed"), [("*", True), ("arn:aws:sns:*:*:*", False)])
+def test_a_text_takes_the_right_on_everything(aws: Aws, resource: str, allowed: bool) -> None:
+    iam, user = aws.client("iam"), aws.name("user")
+    iam.create_user(UserName=user)
+    statement = {"Effect": "Allow", "Action": "sns:Publish", "Resource": resource}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=document)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    names = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    publish = aws.client("sns", **names).publish
+    if allowed:
+        assert publish(PhoneNumber="+4917612345678", Message="m")["MessageId"]
+    else:
+        with pytest.raises(ClientError, match=r"not authorized .* on resource: \+4917612345678"):
+            publish(PhoneNumber="+4917612345678", Message="m")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""What is generated from the notebooks' own metadata: navigation, cards, the index with its times, README's map.
+"""What is generated from the notebooks' own metadata: navigation, cards, the index, README's map, the tracks.
 
 Each notebook says in its metadata, under `lab`, how many minutes it takes (`reading`, `doing`, `waiting` on the local
-AWS, `waiting_on_aws`), which notebooks it comes `after`, and what you will do in it (`you_will`).
+AWS, `waiting_on_aws`), which notebooks it comes `after`, and what you will do in it (`you_will`). One that is no lab
+says of what `kind` it is: a `replay` has claims about AWS in place of exercises.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import nbformat
 
+from tools import tracks
 from tools.environment import ROOT
 
 FOLDER = ROOT / "notebooks"
@@ -41,6 +43,8 @@ class Notebook:
         The two digits of the notebooks that it builds on.
     you_will : str
         What you will do in it, to follow those two words.
+    kind : str
+        `lab`, or `replay`.
     """
 
     path: Path
@@ -50,6 +54,7 @@ class Notebook:
     minutes: dict[str, int]
     after: list[str]
     you_will: str
+    kind: str = "lab"
 
     @property
     def number(self) -> str:
@@ -67,7 +72,8 @@ def read(path: Path) -> Notebook:
     content = nbformat.read(path, as_version=4)
     heading, outcome = re.findall(r"^# (.+)\n\n(.+)$", content.cells[0].source, re.MULTILINE)[0]
     said = content.metadata["lab"]
-    return Notebook(path, content, heading, outcome, dict(said["minutes"]), list(said["after"]), said["you_will"])
+    kind = said.get("kind", "lab")
+    return Notebook(path, content, heading, outcome, dict(said["minutes"]), list(said["after"]), said["you_will"], kind)
 
 
 def notebooks() -> list[Notebook]:
@@ -117,7 +123,8 @@ def index(course: list[Notebook]) -> str:
     sums = [sum(one.minutes[kind] for one in course) for kind in (*KINDS, "waiting_on_aws")]
     whole = sum(one.total for one in course)
     lines.append(f"| all of them | | | {whole} | {' | '.join(map(str, sums))} |")
-    return "\n".join([*lines, "", f"That is {whole / 60:.1f} hours. What each teaches:", "", *outcomes(course), ""])
+    lines += ["", f"That is {whole / 60:.1f} hours. {tracks.links(course, '../docs/tracks')} What each teaches:"]
+    return "\n".join([*lines, "", *outcomes(course), ""])
 
 
 def outcomes(course: list[Notebook]) -> list[str]:
@@ -130,13 +137,13 @@ def readme_map(course: list[Notebook]) -> str:
     lines = ["| lab | you will | minutes |", "|---|---|--:|"]
     for one in course:
         lines.append(f"| [{label(one)}](notebooks/{one.path.name}) | {one.you_will} | {one.total} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", tracks.links(course, "docs/tracks")])
 
 
 def generated() -> dict[Path, str]:
     """Return the text of every file that holds something generated, as it should be."""
     course = notebooks()
-    texts = {INDEX: index(course)}
+    texts = {INDEX: index(course), **tracks.pages(course)}
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     texts[README] = f"{before}{BEGIN}\n{readme_map(course)}\n{END}{after}"
@@ -157,6 +164,18 @@ def write() -> list[Path]:
     changed = []
     for path, text in generated().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             changed.append(path)
     return changed
+
+
+def main() -> int:
+    """Write what is generated and say which files that changed, or in a sentence why it cannot be."""
+    try:
+        changed = write()
+    except tracks.TrackError as problem:
+        print(problem)
+        return 1
+    print(*map(str, changed) if changed else ["Nothing to do."], sep="\n")
+    return 0

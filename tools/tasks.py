@@ -138,7 +138,7 @@ def ledger(arguments: list[str]) -> int:
 def course(arguments: list[str]) -> int:
     """Write what is generated from the notebooks' metadata: navigation, cards, the index, README's map."""
     setup([])
-    return run(["python", "-c", "from tools import course; print(*course.write() or ['Nothing to do.'], sep='\\n')"])
+    return run(["python", "-c", "from tools import course; raise SystemExit(course.main())"])
 
 
 def course_long(arguments: list[str]) -> int:

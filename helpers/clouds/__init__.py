@@ -32,6 +32,12 @@ class Cloud(Protocol):
         The shell line that points the AWS CLI at it.
     fast_forwards : bool
         Whether time can be advanced.
+    phone : str
+        The number to which the labs may send text messages, or nothing.
+    sends_texts : bool
+        Whether a text message leaves for a phone, which AWS bills.
+    recorder : str
+        What the learner should know of how the flight recorder sees there, as a sentence, or nothing.
     """
 
     title: str
@@ -41,15 +47,30 @@ class Cloud(Protocol):
     cost: str
     cli: str
     fast_forwards: bool
+    phone: str
+    sends_texts: bool
+    recorder: str
 
-    def client(self, service: str) -> Any:
-        """Return a new boto3 client."""
+    def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
+        """Return a new boto3 client; with `keys`, named as boto3 names them, that of whom they belong to."""
+
+    def visitor(self, account: str) -> Mapping[str, str]:
+        """Return the keys of a user of another account.
+
+        Raises
+        ------
+        LabError
+            When the cloud has none.
+        """
 
     def now(self) -> float:
         """Return the cloud's time in seconds since the epoch."""
 
     def move(self, to: float, *, patience: float) -> bool:
         """Let time pass until `to`, for at most about `patience` real seconds; return whether it was reached."""
+
+    def outbox(self) -> list[dict[str, Any]]:
+        """Return the text messages that were kept instead of sent: `at`, `to`, `message`, `topicArn`."""
 
     def pauses(self) -> Iterator[float]:
         """Return the seconds to let pass between two looks at something that is awaited, without end."""

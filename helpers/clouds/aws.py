@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..recorder_aws import Account
 
 ACCOUNT_VARIABLE = "LAB_AWS_ACCOUNT"
+PHONE_VARIABLE = "LAB_PHONE_NUMBER"
 
 _HOW = f"Set {ACCOUNT_VARIABLE} to the twelve digits of the account to use."
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -25,9 +26,12 @@ class AwsCloud:
     title = "AWS"
     cost = "Requests and run time are billed by AWS. A trigger that is left behind keeps polling: run lab.cleanup()."
     fast_forwards = False
+    sends_texts = True
+    recorder = "Code that you upload gets some lines at its end: each run then logs its messages' ids for the recorder."
 
-    def __init__(self, session: Any, account: str, region: str) -> None:
+    def __init__(self, session: Any, account: str, region: str, phone: str = "") -> None:
         self._session = session
+        self.phone = phone
         self.account = account
         self.region = region
         self.endpoint = f"AWS's own, in {region}"
@@ -36,9 +40,23 @@ class AwsCloud:
     def __repr__(self) -> str:
         return f"<AWS account {self.account} in {self.region}>"
 
-    def client(self, service: str) -> Any:
-        """Return a new boto3 client of the account."""
-        return self._session.client(service, region_name=self.region, config=_config())
+    def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
+        """Return a new boto3 client of the account; with `keys`, of one of its roles."""
+        return self._session.client(service, region_name=self.region, config=_config(), **(keys or {}))
+
+    def visitor(self, account: str) -> Mapping[str, str]:
+        """Refuse: no account but the named one is reached.
+
+        Raises
+        ------
+        LabError
+            Always.
+        """
+        raise LabError(
+            f"There is no caller of the account {account} here.",
+            f"On AWS this takes a second account of yours, and the labs reach none but {self.account}.",
+            "Skip this cell, or run it on the local AWS: LAB_CLOUD=local.",
+        )
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
@@ -54,6 +72,10 @@ class AwsCloud:
         from ..recorder_aws import Account
 
         return Account(client, prefix)
+
+    def outbox(self) -> list[dict[str, Any]]:
+        """Return nothing: AWS sends text messages and keeps none."""
+        return []
 
     def pauses(self) -> Iterator[float]:
         """Return 1, 2, 3, 4, 5, 5, … seconds."""
@@ -71,6 +93,13 @@ def connect(environ: Mapping[str, str]) -> AwsCloud:
     named = environ.get(ACCOUNT_VARIABLE, "").strip()
     if not named:
         raise LabError(f"No AWS account is named: {ACCOUNT_VARIABLE} is not set.", "", _HOW)
+    phone = environ.get(PHONE_VARIABLE, "").strip()
+    if phone and not re.fullmatch(r"\+[1-9]\d{1,14}", phone, re.ASCII):
+        raise LabError(
+            f"{PHONE_VARIABLE} is {phone!r}, which is not a phone number as SNS takes it.",
+            "",
+            "Write it with its country's code and nothing but digits, such as +12065550100, or leave it out.",
+        )
     if not re.fullmatch(r"\d{12}", named, re.ASCII):
         raise LabError(f"{ACCOUNT_VARIABLE} is {named!r}, which is not the number of an account.", "", _HOW)
 
@@ -100,7 +129,7 @@ def connect(environ: Mapping[str, str]) -> AwsCloud:
             "",
             f"Choose credentials of {named}, or name {account} if that is the one you mean; nothing was touched.",
         )
-    return AwsCloud(session, account, region)
+    return AwsCloud(session, account, region, phone)
 
 
 def _session() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..errors import LabError
@@ -34,6 +34,10 @@ class LocalCloud:
     title = "local AWS, on this computer"
     cost = "Nothing, and no AWS account is touched."
     fast_forwards = True
+    # One of the numbers that are set aside for fiction.
+    phone = "+12065550100"
+    sends_texts = False
+    recorder = ""
 
     def __init__(self, server: state.ServerInfo) -> None:
         self._server = server
@@ -47,15 +51,22 @@ class LocalCloud:
     def __repr__(self) -> str:
         return f"<local AWS at {self.endpoint}, space {self._server.space}>"
 
-    def client(self, service: str) -> Any:
-        """Return a new boto3 client that reaches this server and nothing else."""
+    def client(self, service: str, keys: Mapping[str, str] | None = None) -> Any:
+        """Return a new boto3 client that reaches this server and nothing else; with `keys`, that of their owner."""
         from botocore.config import Config
 
         # An empty mapping, unlike None, also turns off the proxies of the environment.
         config = Config(proxies={}, connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
-        client = self._session.client(service, endpoint_url=self.endpoint, region_name=self.region, config=config)
+        client = self._session.client(
+            service, endpoint_url=self.endpoint, region_name=self.region, config=config, **(keys or {})
+        )
         client.meta.events.register_first("needs-retry", self._notice_end)
         return client
+
+    def visitor(self, account: str) -> Mapping[str, str]:
+        """Return the keys of a user of another account, whose own policies count as if they allowed everything."""
+        made = self._call("POST", "/_local/visitors", {"account": account})
+        return {"aws_access_key_id": made["accessKeyId"], "aws_secret_access_key": made["secretAccessKey"]}
 
     def now(self) -> float:
         """Return the space's time in seconds since the epoch."""
@@ -65,6 +76,11 @@ class LocalCloud:
         """Advance the space's clock to `to`, for at most `patience` real seconds; return whether it was reached."""
         answer = self._call("POST", "/_local/advance", {"to": to, "patience": patience}, timeout=patience + 60)
         return bool(answer["reached"])
+
+    def outbox(self) -> list[dict[str, Any]]:
+        """Return the text messages that SNS would have sent, oldest first."""
+        messages: list[dict[str, Any]] = self._call("GET", "/_local/outbox")["messages"]
+        return messages
 
     def pauses(self) -> Iterator[float]:
         """Return 0, which lets running handlers end, then 1, 1, 2, 4, … 60, 60, … seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import is_missing
 from ..guard import own_part
+from ..recorder_footer import is_line
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -29,7 +31,7 @@ class Run:
     started : float
         Seconds since the epoch.
     lines : list of str
-        What the handler wrote.
+        What the handler wrote, without what the flight recorder adds to it on a real account.
     error : str
         What went wrong, such as `KeyError: 'body'`; empty for a run that succeeded.
     ended : bool
@@ -97,6 +99,16 @@ def depth(lab: Lab, queue: str) -> Depth | None:
     return Depth(*(int(values[name]) for name in names))
 
 
+def dead_letters(lab: Lab, queue: str) -> tuple[int, int]:
+    """Return how many receives a queue's redrive policy allows, and how many messages its dead-letter queue holds."""
+    sqs = lab.client("sqs")
+    url = sqs.get_queue_url(QueueName=lab.name(_queue_name(queue)))["QueueUrl"]
+    kept = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"]).get("Attributes", {})
+    policy = json.loads(kept.get("RedrivePolicy", "{}"))
+    held = depth(lab, policy["deadLetterTargetArn"]) if policy else None
+    return int(policy.get("maxReceiveCount", 0)), held.visible + held.in_flight if held else 0
+
+
 def made(lab: Lab, queue: str) -> datetime | None:
     """Return when a queue was made, in whole seconds, or None when there is no such queue."""
     from botocore.exceptions import ClientError
@@ -148,6 +160,21 @@ def trigger_state(lab: Lab, queue: str, function: str) -> str:
     return found["State"] if found else ""
 
 
+def rings(lab: Lab, alarm: str, since: datetime) -> list[datetime]:
+    """Return when an alarm went to ALARM, oldest first."""
+    pages = (
+        lab.client("cloudwatch")
+        .get_paginator("describe_alarm_history")
+        .paginate(AlarmName=alarm, HistoryItemType="StateUpdate")
+    )
+    items = [item for page in pages for item in page["AlarmHistoryItems"]]
+    return sorted(
+        item["Timestamp"]
+        for item in items
+        if item["Timestamp"] >= since and json.loads(item["HistoryData"])["newState"]["stateValue"] == "ALARM"
+    )
+
+
 def _queue_name(queue: str) -> str:
     return queue.rpartition("/")[2].rpartition(":")[2]
 
@@ -183,6 +210,8 @@ def _parse(events: list[dict[str, Any]]) -> list[Run]:
             if (status := _STATUS.search(text)) and not found[-1].error:
                 found[-1].error = "it timed out" if status[1] == "timeout" else (status[2] or status[1])
         elif found and not found[-1].ended and not text.startswith(("END RequestId:", "INIT_START")):
+            if is_line(text):
+                continue
             if "Task timed out after" in text and not found[-1].error:
                 found[-1].error = "it timed out"
             found[-1].lines.append(text)

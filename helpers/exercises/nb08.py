@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ..checks import Verdict, almost, exercise, not_yet, yes
 from ..errors import is_missing
 from ..guard import own_part
+from . import evidence
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -126,7 +127,7 @@ def _rang(lab: Lab, one: dict[str, Any], source: str) -> Verdict:
             + _RUN
         )
     first = deaths.min().to_pydatetime()
-    rings = _rings(lab, one, configured)
+    rings = evidence.rings(lab, one["AlarmName"], configured)
     after = [ring for ring in rings if ring >= first]
     if len(after) < len(rings) or (one["StateValue"] == "ALARM" and not rings):
         early = round((first - rings[0]).total_seconds()) if rings else 0
@@ -168,21 +169,6 @@ def _rule(one: dict[str, Any]) -> str:
         return ""
     values = ", ".join(dimension["Value"] for dimension in one.get("Dimensions", []))
     return f", because it rings when {one['MetricName']} of `{values}` is {than} {one['Threshold']:g}"
-
-
-def _rings(lab: Lab, one: dict[str, Any], since: datetime) -> list[datetime]:
-    """Return when an alarm went to ALARM, oldest first."""
-    pages = (
-        lab.client("cloudwatch")
-        .get_paginator("describe_alarm_history")
-        .paginate(AlarmName=one["AlarmName"], HistoryItemType="StateUpdate")
-    )
-    items = [item for page in pages for item in page["AlarmHistoryItems"]]
-    return sorted(
-        item["Timestamp"]
-        for item in items
-        if item["Timestamp"] >= since and json.loads(item["HistoryData"])["newState"]["stateValue"] == "ALARM"
-    )
 
 
 def _exists(lab: Lab, name: str) -> bool:

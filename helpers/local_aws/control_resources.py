@@ -127,6 +127,9 @@ def _sns(space: Space, _: Identity, operation: str, members: Mapping[str, Any]) 
     for name in ("TopicArn", "TargetArn", "ResourceArn"):
         if arn := members.get(name):
             return (arn,)
+    if number := members.get("PhoneNumber"):
+        # It has no ARN: nothing but * names it.
+        return (number,)
     return (space.arn("sns", members["Name"]),) if operation == "CreateTopic" and members.get("Name") else None
 
 
@@ -137,9 +140,22 @@ def _dynamodb(space: Space, _: Identity, operation: str, members: Mapping[str, A
     return (name if name.startswith("arn:") else space.arn("dynamodb", f"table/{name}"),)
 
 
+def _kms(space: Space, _: Identity, operation: str, members: Mapping[str, Any]) -> tuple[str, ...] | None:
+    named = members.get("KeyId") or members.get("TargetKeyId") or members.get("AliasName")
+    if not isinstance(named, str) or not named:
+        return None
+    if operation == "DeleteAlias":
+        return (space.arn("kms", named),)
+    key = space.control.key(named.rpartition(":")[2].removeprefix("key/"))
+    if key is not None:
+        return (key.arn,)
+    return (named if named.startswith("arn:") else space.arn("kms", f"key/{named}"),)
+
+
 _FINDERS: dict[str, Callable[[Space, Identity, str, Mapping[str, Any]], tuple[str, ...] | None]] = {
     "dynamodb": _dynamodb,
     "iam": _iam,
+    "kms": _kms,
     "logs": _logs,
     "sns": _sns,
 }

@@ -105,7 +105,7 @@ class Keys:
             return
         key = self._usable(identifier, actions)
         for action in actions:
-            if not identity.owner and not self._space.permissions.allows(identity, action, key.arn):
+            if not identity.owner and not self._space.permissions.allows(identity, action, key.arn, self._via_sqs()):
                 kind = "resource" if self._space.permissions.is_foreign(identity) else "identity"
                 raise _denied(identity.arn, action, key.arn, receiving=actions == RECEIVE, kind=kind)
         self._keep(queue, identifier, requester, actions)
@@ -119,7 +119,8 @@ class Keys:
             key = self._usable(identifier, RECEIVE)
         except ApiError:
             return False
-        if not all(self._space.permissions.role_allows(role_arn, action, key.arn) for action in RECEIVE):
+        role_allows, via = self._space.permissions.role_allows, self._via_sqs()
+        if not all(role_allows(role_arn, action, key.arn, via) for action in RECEIVE):
             return False
         # A poller that waits for messages must ask again when the time of what it got is over.
         self._space.scheduler.at(self._keep(queue, identifier, role_arn, RECEIVE), self._space.mappings.wake)
@@ -175,6 +176,9 @@ class Keys:
         """Return the policy of a key, or None when there is none with this ARN."""
         key = self._space.control.key(arn.rpartition("/")[2])
         return None if key is None else key.policy
+
+    def _via_sqs(self) -> dict[str, str]:
+        return {"kms:ViaService": f"sqs.{self._space.region}.amazonaws.com"}
 
     def _identifier(self, queue: Queue) -> str | None:
         """Return what a queue calls its customer's key, None for a queue without one."""

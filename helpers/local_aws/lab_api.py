@@ -51,8 +51,6 @@ def advance(space: Space, body: dict[str, Any]) -> dict[str, Any]:
         raise _invalid("Give either seconds or to.")
     target = now + _number("seconds", seconds) if to is None else _number("to", to)
     patience = None if body.get("patience") is None else _number("patience", body["patience"])
-    if target < now:
-        target = now
     if target - now > LONGEST:
         raise _invalid(f"The clock moves at most {LONGEST / 86_400:.0f} days at a time.")
     reached = space.scheduler.advance(target, patience)

@@ -21,7 +21,7 @@ from .function_validation import (
     zip_file,
 )
 from .functions import ACCOUNT_CONCURRENCY, LATEST, Alias, Configuration, Function, FunctionVersion, Outcome, Version
-from .protocol import Call, Later, Operation
+from .protocol import REQUEST_ID, Call, Later, Operation
 
 LARGEST_EVENT = {"RequestResponse": 6_291_456, "Event": 1_048_576}
 """Bytes of a payload by invocation type (row D16)."""
@@ -185,12 +185,13 @@ def invoke(call: Call) -> dict[str, Any] | Later:
         return {"StatusCode": 204, "Payload": b""}
     version.check_invocable()
     if kind == "Event":
-        send_event(version, payload, call.trace)
-        return {"StatusCode": 202, "Payload": b""}
+        request = send_event(version, payload, call.trace)
+        return {"StatusCode": 202, "Payload": b"", REQUEST_ID: request}
     later = Later()
 
     def done(outcome: Outcome) -> None:
         answer = {"StatusCode": 200, "Payload": outcome.payload, "ExecutedVersion": outcome.version}
+        answer[REQUEST_ID] = outcome.request_id
         if outcome.error is not None:
             answer["FunctionError"] = outcome.error
         if params.get("LogType") == "Tail":

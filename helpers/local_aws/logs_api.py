@@ -1,13 +1,16 @@
-"""CloudWatch Logs: Logs Insights' queries, and PutLogEvents in the space's time. The rest is moto's."""
+"""CloudWatch Logs: Insights' queries, FilterLogEvents, and PutLogEvents in the space's time. The rest is moto's."""
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import ApiError
+from .log_filters import PatternError, compiled
 from .logs_queries import StartedQuery
 from .protocol import Call, Operation
 
@@ -20,6 +23,11 @@ _MOST_BYTES = 1_048_576
 _EVENT_OVERHEAD = 26
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
+_MOST_STREAMS = 100
+_LONGEST_PATTERN = 1024
+_FOR_EVER = 2**63
+_FIRST_BACKWARDS = 1_704_067_200_000
+"""From when on startTime may be for events in descending order: 1 January 2024 (row L6)."""
 
 
 def start_query(call: Call) -> dict[str, Any]:
@@ -139,6 +147,97 @@ def put_log_events(call: Call) -> dict[str, Any]:
     return answer | ({"rejectedLogEventsInfo": rejected} if rejected else {})
 
 
+def filter_log_events(call: Call) -> dict[str, Any]:
+    """Return a log group's events that match a pattern, in the order of their time, a page at a time (row L6)."""
+    params, space = call.params, call.space
+    group = _searched_group(call)
+    space.permissions.check_any(call.identity, "logs:FilterLogEvents", _group_resources(space, group))
+    _check_search(params)
+    try:
+        matches = compiled(params.get("filterPattern") or "")
+    except PatternError as problem:
+        _refuse(str(problem))
+    space.logs.flush()
+    if not space.control.log_group_exists(group):
+        raise ApiError("ResourceNotFoundException", "The specified log group does not exist.")
+    names, prefix = params.get("logStreamNames"), params.get("logStreamNamePrefix") or ""
+    if not all(space.control.log_stream_exists(group, name) for name in names or ()):
+        raise ApiError("ResourceNotFoundException", "The specified log stream does not exist.")
+    start, end = params.get("startTime") or 0, params.get("endTime")
+    now = int(space.clock.now() * 1000)
+    backwards, after = params.get("startFromHead") is False, None
+    if params.get("nextToken"):
+        backwards, after = _read_token(params["nextToken"], group, now)
+    elif backwards and start < _FIRST_BACKWARDS:
+        _refuse("startFromHead can be false only with a startTime on or after Jan 1, 2024 00:00:00 UTC.")
+    found = [
+        ((timestamp, ingested, int(event_id)), stream, message)
+        for timestamp, ingested, stream, event_id, message in space.control.log_events(
+            group, start, _FOR_EVER if end is None else end
+        )
+        if (stream in names if names else stream.startswith(prefix))
+    ]
+    found.sort(key=lambda event: event[0], reverse=backwards)
+    page: list[dict[str, Any]] = []
+    size, last = 0, after
+    for key, stream, message in found:
+        if (after is not None and (key >= after if backwards else key <= after)) or not matches(message):
+            continue
+        size += len(message.encode())
+        if len(page) == (params.get("limit") or _MOST_EVENTS) or (page and size > _MOST_BYTES):
+            return {"events": page, "searchedLogStreams": [], "nextToken": _token(group, backwards, last, now)}
+        last = key
+        page.append(
+            {
+                "logStreamName": stream,
+                "timestamp": key[0],
+                "message": message,
+                "ingestionTime": key[1],
+                "eventId": str(key[2]),
+            }
+        )
+    return {"events": page, "searchedLogStreams": []}
+
+
+def _searched_group(call: Call) -> str:
+    name, identifier = call.params.get("logGroupName"), call.params.get("logGroupIdentifier")
+    if bool(name) == bool(identifier):
+        _refuse("Exactly one of logGroupName and logGroupIdentifier must be given.")
+    return str(name or identifier).removeprefix(call.space.arn("logs", "log-group:")).removesuffix(":*")
+
+
+def _check_search(params: Mapping[str, Any]) -> None:
+    if params.get("logStreamNames") is not None and params.get("logStreamNamePrefix") is not None:
+        _refuse("logStreamNames and logStreamNamePrefix cannot both be given.")
+    limit, names, pattern = (params.get(name) for name in ("limit", "logStreamNames", "filterPattern"))
+    most = "less than or equal to"
+    for wrong, value, name, rule in (
+        (limit is not None and limit < 1, limit, "limit", "value greater than or equal to 1"),
+        (limit is not None and limit > _MOST_EVENTS, limit, "limit", f"value {most} {_MOST_EVENTS}"),
+        (names is not None and not names, names, "logStreamNames", "length greater than or equal to 1"),
+        (len(names or ()) > _MOST_STREAMS, names, "logStreamNames", f"length {most} {_MOST_STREAMS}"),
+        (len(pattern or "") > _LONGEST_PATTERN, pattern, "filterPattern", f"length {most} {_LONGEST_PATTERN}"),
+    ):
+        if wrong:
+            text = f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: "
+            _refuse(f"{text}Member must have {rule}")
+
+
+def _token(group: str, backwards: bool, last: Sequence[int] | None, now: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([group, backwards, last, now]).encode()).decode()
+
+
+def _read_token(token: str, group: str, now: int) -> tuple[bool, tuple[int, int, int]]:
+    """Return the direction of a search and where its last page ended; a token is good for a day (row L6)."""
+    try:
+        of_group, backwards, (timestamp, ingested, number), made = json.loads(base64.urlsafe_b64decode(token))
+        if of_group == group and int(made) >= now - _DAY:
+            return bool(backwards), (int(timestamp), int(ingested), int(number))
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        pass
+    _refuse("The specified nextToken is invalid.")
+
+
 def _check_events(events: Sequence[tuple[int, str]]) -> None:
     if not 1 <= len(events) <= _MOST_EVENTS:
         _refuse(f"A single PutLogEvents request holds from 1 to {_MOST_EVENTS} log events.")
@@ -197,5 +296,6 @@ OPERATIONS = {
     "GetQueryResults": Operation(get_query_results, "logs:GetQueryResults"),
     "StopQuery": Operation(stop_query, "logs:StopQuery"),
     "DescribeQueries": Operation(describe_queries, "logs:DescribeQueries"),
+    "FilterLogEvents": Operation(filter_log_events),
     "PutLogEvents": Operation(put_log_events, "logs:PutLogEvents", _stream_resource),
 }

@@ -154,7 +154,10 @@ _HOOKS: tuple[tuple[str, str], ...] = (
     ("moto.iam.models", "Policy.update_default_version"),
     ("moto.iam.models", "Role.put_policy"),
     ("moto.kms.models", "kms_backends"),
+    ("moto.kms.models", "KmsBackend.delete_key"),
     ("moto.kms.models", "KmsBackend.get_key_id_from_alias"),
+    ("moto.kms.models", "unix_time"),
+    ("moto.kms.models", "utcnow"),
     ("moto.logs.models", "logs_backends"),
     ("moto.logs.models", "LogEvent.to_filter_dict"),
     ("moto.logs.models", "LogGroup.create_log_stream"),
@@ -171,9 +174,10 @@ _READING = re.compile(r"(Get|List|Simulate|Decode)")
 _AWS_POLICY_ARN = re.compile(r"arn:aws:iam::aws:policy/[\w+=,.@/-]+")
 _MANAGED_POLICY = re.compile(r"([\w+=,.@-]+)$")
 _DELIVERIES: dict[tuple[str, str], str] = {
-    ("events", "PutTargets"): "deliveries from EventBridge are",
-    ("logs", "PutSubscriptionFilter"): "subscriptions of CloudWatch Logs are",
-    ("secretsmanager", "RotateSecret"): "rotation of secrets is",
+    ("events", "PutTargets"): "deliveries from EventBridge are not connected to its queues and functions",
+    ("logs", "PutMetricFilter"): "it makes no metrics from log events",
+    ("logs", "PutSubscriptionFilter"): "subscriptions of CloudWatch Logs are not connected to its queues and functions",
+    ("secretsmanager", "RotateSecret"): "rotation of secrets is not connected to its queues and functions",
 }
 _DROPPED_HEADERS = {"date", "server", "status", "connection", "transfer-encoding"}
 
@@ -430,6 +434,8 @@ class ControlPlane:
         if service == "iam":
             for arn in set(_AWS_POLICY_ARN.findall(unquote_plus(body.decode("utf-8", "replace")))):
                 self._load_managed_policy(arn)
+        if service in ("kms", "tagging"):
+            self._end_keys()
         host = f"{SERVICES[service][1]}.{self._region}.amazonaws.com"
         path = target.path or "/"
         full = f"https://{host}{path}" + (f"?{target.query}" if target.query else "")
@@ -487,6 +493,8 @@ class ControlPlane:
                 ]
                 if service == "sns":
                     self._connect_sns()
+                if service == "kms":
+                    self._connect_kms()
                 self._tables[service] = table
         return table
 
@@ -499,9 +507,9 @@ class ControlPlane:
             raise ApiError("NotImplemented", f"The local AWS does not offer sts:{action}: use AssumeRole.", 501)
         what = _DELIVERIES.get((service, action))
         if service == "s3" and headers.get("x-amz-copy-source") is None and re.match(r"notification\b", query):
-            what = None if action == "Get" else "notifications of S3 are"
+            what = None if action == "Get" else "notifications of S3 are not connected to its queues and functions"
         if what is not None:
-            text = f"The local AWS does not offer {service}:{action}: {what} not connected to its queues and functions."
+            text = f"The local AWS does not offer {service}:{action}: {what}."
             raise ApiError("NotImplemented", text, 501)
 
     # SNS
@@ -672,12 +680,34 @@ class ControlPlane:
 
     # KMS
 
+    def _connect_kms(self) -> None:
+        """Let keys be dated in the space's time."""
+        from moto.kms import models
+
+        _spaces[self._account] = self._space
+        models.utcnow = _space_time
+        models.unix_time = _space_moment
+
+    def _end_keys(self) -> None:
+        """Delete the keys whose waiting period is over, with their aliases."""
+        if "moto.kms.models" not in sys.modules:
+            return
+        from moto.kms.models import kms_backends
+
+        backend = kms_backends[self._account][self._region]
+        now = datetime.fromtimestamp(self._space.clock.now(), UTC).replace(tzinfo=None)
+        for key in list(backend.keys.values()):
+            if key.key_state == "PendingDeletion" and key.deletion_date is not None and key.deletion_date <= now:
+                backend.delete_key(key.id)
+                self.generation += 1
+
     def key(self, identifier: str) -> Key | None:
         """Return a key by its id or its alias (`alias/orders`), or None."""
         from moto.kms.models import kms_backends
 
         from .keys import Key
 
+        self._end_keys()
         backend = kms_backends[self._account][self._region]
         if identifier.startswith("alias/"):
             identifier = str(backend.get_key_id_from_alias(identifier) or "")
@@ -825,7 +855,17 @@ class ControlPlane:
 
 
 _spaces: dict[str, Space] = {}
-"""Whose topics are whose, by account."""
+"""Whose topics and keys are whose, by account."""
+
+
+def _space_time() -> datetime:
+    """Stand in for moto's clock of KMS; the account is the one that `handle` works for."""
+    now = _spaces[os.environ["MOTO_ACCOUNT_ID"]].clock.now()
+    return datetime.fromtimestamp(now, UTC).replace(tzinfo=None)
+
+
+def _space_moment(dt: datetime | None = None) -> float:
+    return (dt or _space_time()).replace(tzinfo=UTC).timestamp()
 
 
 def _deliver(

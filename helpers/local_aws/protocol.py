@@ -47,6 +47,10 @@ class Call:
     trace: str | None = None
 
 
+REQUEST_ID = "x-amzn-RequestId"
+"""Under this name an operation returns the id that its request is to have."""
+
+
 class Later:
     """An answer that is not there yet, such as a long poll's; the front door waits for it without the lock.
 
@@ -166,10 +170,11 @@ class Protocol:
         return str(self.model.name) if self.model is not None else ""
 
     def result(self, members: dict[str, Any], request_id: str) -> Answer:
-        """Write the answer of an operation that succeeded."""
+        """Write the answer of an operation that succeeded; under `REQUEST_ID` it may have an id of its own."""
+        request_id = members.get(REQUEST_ID, request_id)
         context = moto_adapter.SerializationContext(request_id=request_id)
         written = _SERIALIZERS[self.service, self.kind](self.model, context).serialize(members)
-        body, headers = written["body"], {**written["headers"], "x-amzn-RequestId": request_id}
+        body, headers = written["body"], {**written["headers"], REQUEST_ID: request_id}
         if self.kind == "json":
             headers["Content-Type"] = "application/x-amz-json-1.0"
         status = written["status_code"]
@@ -182,7 +187,7 @@ class Protocol:
 
     def error(self, problem: ApiError, request_id: str) -> Answer:
         """Write a refusal in the shape that this service and protocol use (rows A15 and E13)."""
-        headers = {"x-amzn-RequestId": request_id}
+        headers = {REQUEST_ID: request_id}
         shape = _error_shape(self.service, problem.code)
         query_code = problem.query_code or (shape.metadata.get("error", {}).get("code") if shape else None)
         fault = "Receiver" if problem.status >= 500 else "Sender"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ApiError
 from .space import Identity
+from .stack_drift import Findings
 from .stack_kinds import Kind, Work, gone, malformed
 from .stack_resources import KINDS
 from .stack_templates import Made, Scope, Template, invalid
@@ -120,6 +121,8 @@ class Stack:
         What is said of every resource that it has had.
     events : list of dict
         Oldest first.
+    drift : Findings
+        What was found when somebody looked for drift.
     """
 
     def __init__(self, owner: Stacks, name: str, request: Request) -> None:
@@ -141,6 +144,7 @@ class Stack:
         self.events: list[dict[str, Any]] = []
         self.outputs: dict[str, dict[str, Any]] = {}
         self.imports: set[str] = set()
+        self.drift = Findings()
         self._steps: Iterator[None] | None = None
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from .stack_kinds import Kind, Steps, Work, differ, only, retag
+from .errors import ApiError
+from .stack_kinds import Kind, Steps, Work, differ, missing, only, retag, within
 
 
 class Function(Kind):
@@ -37,6 +39,10 @@ class Function(Kind):
         "Timeout": 3,
         "TracingConfig": {"Mode": "PassThrough"},
     }
+    _READ_APART: ClassVar[dict[str, str]] = {
+        "RecursiveLoop": "GetFunctionRecursionConfig",
+        "ReservedConcurrentExecutions": "GetFunctionConcurrency",
+    }
     properties = (
         *_CONFIGURATION,
         "Architectures",
@@ -51,6 +57,7 @@ class Function(Kind):
     replaced_by = ("FunctionName", "PackageType")
     name = "FunctionName"
     attributes = ("Arn",)
+    unread = ("Code",)
 
     def create(self, work: Work, properties: dict[str, Any]) -> Steps:
         """Make the function and wait until it is Active."""
@@ -90,6 +97,21 @@ class Function(Kind):
         """Delete the function; its log group stays, as on AWS."""
         work.call("lambda", "DeleteFunction", FunctionName=work.physical_id)
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its configuration, as far as it is set; of environment variables all."""
+        which = {"FunctionName": work.physical_id}
+        found = work.call("lambda", "GetFunctionConfiguration", **which)
+        shown = within(properties, {**found, "Layers": [one["Arn"] for one in found.get("Layers") or []]})
+        if "Environment" in properties:
+            shown["Environment"] = {"Variables": found.get("Environment", {}).get("Variables", {})}
+        for name, operation in self._READ_APART.items():
+            if name in properties:
+                shown |= only(work.call("lambda", operation, **which), (name,))
+        if "Tags" in properties:
+            tags = work.call("lambda", "ListTags", Resource=work.attributes["Arn"]).get("Tags", {})
+            shown["Tags"] = work.tags_beyond(tags)
+        return dict(shown)
 
     @staticmethod
     def _described(work: Work) -> dict[str, Any]:
@@ -168,6 +190,7 @@ class EventSourceMapping(Kind):
     required = ("FunctionName",)
     replaced_by = ("EventSourceArn", "StartingPosition", "StartingPositionTimestamp")
     attributes = ("EventSourceMappingArn", "Id")
+    unread = ("KmsKeyArn",)
     refusal = "Invalid request provided: "
 
     def create(self, work: Work, properties: dict[str, Any]) -> Steps:
@@ -199,6 +222,18 @@ class EventSourceMapping(Kind):
         while any(mapping.uuid == work.physical_id for mapping in work.space.mappings):
             yield
 
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its settings, as far as they are set."""
+        found = work.call("lambda", "GetEventSourceMapping", UUID=work.physical_id)
+        function = str(found["FunctionArn"])
+        if not str(properties["FunctionName"]).startswith("arn:"):
+            function = function.partition(":function:")[2]
+        shown = {**found, "FunctionName": function, "Enabled": found["State"] not in ("Disabled", "Disabling")}
+        if "Tags" in properties:
+            tags = work.call("lambda", "ListTags", Resource=work.attributes["EventSourceMappingArn"]).get("Tags", {})
+            shown["Tags"] = work.tags_beyond(tags)
+        return dict(within(properties, shown))
+
     @staticmethod
     def _settled(work: Work) -> Steps:
         while any(mapping.passing for mapping in work.space.mappings if mapping.uuid == work.physical_id):
@@ -226,6 +261,13 @@ class Permission(Kind):
         work.call("lambda", "RemovePermission", FunctionName=function, StatementId=work.physical_id)
         yield from ()
 
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return it as it was made: a statement can be taken out and not changed."""
+        policy = json.loads(work.call("lambda", "GetPolicy", FunctionName=properties["FunctionName"])["Policy"])
+        if all(one["Sid"] != work.physical_id for one in policy["Statement"]):
+            raise missing("The statement")
+        return dict(properties)
+
 
 class FunctionVersion(Kind):
     """AWS::Lambda::Version."""
@@ -236,8 +278,12 @@ class FunctionVersion(Kind):
     attributes = ("FunctionArn", "Version")
 
     def create(self, work: Work, properties: dict[str, Any]) -> Steps:
-        """Publish the function's present state."""
+        """Publish the function's present state; one that is published already is not taken over."""
+        before = set(work.space.functions.get(properties["FunctionName"]).versions)
         made = work.call("lambda", "PublishVersion", **properties)
+        if made["Version"] in before:
+            text = f"A version for this Lambda function exists ( {made['Version']} ). "
+            raise ApiError("AlreadyExists", f"{text}Modify the function to create a new version.", 409)
         work.physical_id = made["FunctionArn"]
         work.attributes = {"FunctionArn": made["FunctionArn"], "Version": made["Version"]}
         yield from ()
@@ -247,6 +293,12 @@ class FunctionVersion(Kind):
         number = work.attributes["Version"]
         work.call("lambda", "DeleteFunction", FunctionName=properties["FunctionName"], Qualifier=number)
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return it as it was published: only that can be gone."""
+        which = {"FunctionName": properties["FunctionName"], "Qualifier": work.attributes["Version"]}
+        found = work.call("lambda", "GetFunctionConfiguration", **which)
+        return {**only(found, properties), "FunctionName": properties["FunctionName"]}
 
 
 class FunctionAlias(Kind):
@@ -273,6 +325,16 @@ class FunctionAlias(Kind):
         """Delete the alias."""
         work.call("lambda", "DeleteAlias", **only(properties, ("FunctionName", "Name")))
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return where it points."""
+        which = only(properties, ("FunctionName", "Name"))
+        found = work.call("lambda", "GetAlias", **which)
+        shares = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        if shares:
+            weights = [{"FunctionVersion": number, "FunctionWeight": share} for number, share in shares.items()]
+            found = {**found, "RoutingConfig": {"AdditionalVersionWeights": weights}}
+        return only({**found, **which}, properties)
 
     @staticmethod
     def _params(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,3 +367,8 @@ class EventInvokeConfig(Kind):
         """Return to the default."""
         work.call("lambda", "DeleteFunctionEventInvokeConfig", **only(properties, self.required))
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its settings."""
+        which = only(properties, self.required)
+        return only({**work.call("lambda", "GetFunctionEventInvokeConfig", **which), **which}, properties)

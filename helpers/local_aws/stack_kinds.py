@@ -81,6 +81,14 @@ class Work:
         changed = {key: value for key, value in after.items() if before.get(key) != value}
         return changed, [key for key in before if key not in after]
 
+    def tags_beyond(self, present: Mapping[str, str]) -> list[dict[str, str]]:
+        """Return those of a resource's tags that are its own, neither the stack's nor AWS's."""
+        return [
+            {"Key": key, "Value": value}
+            for key, value in present.items()
+            if key not in self.tags and not key.startswith("aws:")
+        ]
+
 
 def _own_tags(properties: Mapping[str, Any]) -> dict[str, str]:
     return {str(one["Key"]): str(one["Value"]) for one in properties.get("Tags") or []}
@@ -112,6 +120,8 @@ class Kind:
     attributes: tuple[str, ...] = ()
     refusal = ""
     """What CloudFormation's handler puts before the service's text."""
+    unread: tuple[str, ...] = ()
+    """Properties that a detection of drift leaves out: no service tells their values as they were given."""
 
     def check(self, logical_id: str, properties: Mapping[str, Any]) -> None:
         """Raise for a property that the type does not have, or lacks.
@@ -140,6 +150,18 @@ class Kind:
     def delete(self, work: Work, properties: dict[str, Any]) -> Steps:
         """Delete it; one that is gone already is no error."""
         raise NotImplementedError
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the present values of the properties that are set, or None where drift cannot be detected.
+
+        A property that is set and not returned is gone.
+
+        Raises
+        ------
+        ApiError
+            When the resource is gone, and when the caller may not read it.
+        """
+        return None
 
 
 _LISTS: dict[str, tuple[str, ...]] = {
@@ -186,6 +208,18 @@ def malformed(logical_id: str) -> ApiError:
 def gone(problem: ApiError) -> bool:
     """Return whether a refusal says that there is no such thing."""
     return problem.code in _GONE or (problem.query_code or "") in _GONE
+
+
+def missing(what: str) -> ApiError:
+    """Return the answer of a service that has no such thing."""
+    return ApiError("ResourceNotFoundException", f"{what} does not exist.", 404)
+
+
+def within(expected: Any, present: Any) -> Any:
+    """Return the part of a structure whose members are set: the others are the service's defaults."""
+    if isinstance(expected, dict) and isinstance(present, dict):
+        return {name: within(value, present[name]) for name, value in expected.items() if name in present}
+    return present
 
 
 def already_there(kind: str, identifier: str) -> ApiError:

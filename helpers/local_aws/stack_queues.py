@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from . import queue_attributes
 from .errors import ApiError
-from .stack_kinds import Kind, Steps, Work, already_there, as_json, attribute_text, differ, gone, only, retag
+from .stack_kinds import Kind, Steps, Work, already_there, as_json, attribute_text, differ, gone, missing, only, retag
 
 
 class Queue(Kind):
@@ -18,6 +19,7 @@ class Queue(Kind):
     replaced_by = ("FifoQueue", "QueueName")
     name = "QueueName"
     attributes = ("Arn", "QueueName", "QueueUrl")
+    unread = ("KmsMasterKeyId",)
 
     def create(self, work: Work, properties: dict[str, Any]) -> Steps:
         """Make the queue; a queue of this name that is there already is not taken over."""
@@ -54,6 +56,17 @@ class Queue(Kind):
         work.call("sqs", "DeleteQueue", QueueUrl=work.physical_id)
         yield from ()
 
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its attributes; documents as such."""
+        asked = {"QueueUrl": work.physical_id, "AttributeNames": ["All"]}
+        values = work.call("sqs", "GetQueueAttributes", **asked).get("Attributes", {})
+        shown: dict[str, Any] = {"QueueName": work.attributes["QueueName"]}
+        shown |= {name: _document(value) for name, value in values.items() if value}
+        if "Tags" in properties:
+            tags = work.call("sqs", "ListQueueTags", QueueUrl=work.physical_id).get("Tags", {})
+            shown["Tags"] = work.tags_beyond(tags)
+        return only(shown, properties)
+
     def _values(self, properties: Mapping[str, Any]) -> dict[str, str]:
         return {name: attribute_text(value) for name, value in properties.items() if name in self._SET}
 
@@ -85,6 +98,19 @@ class QueuePolicy(Kind):
             self._set(work, url, "")
         yield from ()
 
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the first policy that differs, and the queues that have one."""
+        policies = {}
+        for url in properties["Queues"]:
+            asked = {"QueueUrl": url, "AttributeNames": ["Policy"]}
+            if text := work.call("sqs", "GetQueueAttributes", **asked).get("Attributes", {}).get("Policy"):
+                policies[url] = _document(text)
+        if not policies:
+            raise missing("The policy")
+        wanted = _document(properties["PolicyDocument"])
+        others = [policy for policy in policies.values() if policy != wanted]
+        return {"PolicyDocument": others[0] if others else wanted, "Queues": list(policies)}
+
     @staticmethod
     def _set(work: Work, url: str, policy: str) -> None:
         try:
@@ -102,6 +128,7 @@ class Topic(Kind):
     replaced_by = ("FifoTopic", "TopicName")
     name = "TopicName"
     attributes = ("TopicArn", "TopicName")
+    unread = ("KmsMasterKeyId",)
 
     def create(self, work: Work, properties: dict[str, Any]) -> Steps:
         """Make the topic and its subscriptions."""
@@ -132,6 +159,21 @@ class Topic(Kind):
         """Delete the topic with its subscriptions."""
         work.call("sns", "DeleteTopic", TopicArn=work.physical_id)
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its attributes, and those of its subscriptions that are still there."""
+        arn = work.physical_id
+        shown = {"TopicName": work.attributes["TopicName"]}
+        shown |= work.call("sns", "GetTopicAttributes", TopicArn=arn)["Attributes"]
+        if "Subscription" in properties:
+            answer = work.call("sns", "ListSubscriptionsByTopic", TopicArn=arn)["Subscriptions"]
+            there = [only(one, ("Endpoint", "Protocol")) for one in answer]
+            # Others may be resources of their own.
+            shown["Subscription"] = [one for one in properties["Subscription"] if one in there]
+        if "Tags" in properties:
+            tags = work.call("sns", "ListTagsForResource", ResourceArn=arn)["Tags"]
+            shown["Tags"] = work.tags_beyond({one["Key"]: one["Value"] for one in tags})
+        return only(shown, properties)
 
     @staticmethod
     def _subscribe(work: Work, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -189,3 +231,18 @@ class Subscription(Kind):
         """Unsubscribe."""
         work.call("sns", "Unsubscribe", SubscriptionArn=work.physical_id)
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its attributes; documents as such."""
+        found = work.call("sns", "GetSubscriptionAttributes", SubscriptionArn=work.physical_id)["Attributes"]
+        return only({name: _document(value) for name, value in found.items() if value}, properties)
+
+
+def _document(value: Any) -> Any:
+    """Return what a text of JSON says, and any other value as it is."""
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .stack_functions import EventInvokeConfig, EventSourceMapping, Function, FunctionAlias, FunctionVersion, Permission
-from .stack_kinds import Kind, Steps, Work, retag
+from .stack_kinds import Kind, Steps, Work, missing, only, retag
 from .stack_queues import Queue, QueuePolicy, Subscription, Topic
 from .stack_roles import InlinePolicy, ManagedPolicy, Role
 
@@ -43,6 +43,21 @@ class LogGroup(Kind):
         """Delete the log group."""
         work.call("logs", "DeleteLogGroup", logGroupName=work.physical_id)
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return how long it keeps events."""
+        name = work.physical_id
+        groups = work.call("logs", "DescribeLogGroups", logGroupNamePrefix=name)["logGroups"]
+        found = next((one for one in groups if one["logGroupName"] == name), None)
+        if found is None:
+            raise missing(f"The log group {name}")
+        shown: dict[str, Any] = {"LogGroupName": name}
+        if "retentionInDays" in found:
+            shown["RetentionInDays"] = found["retentionInDays"]
+        if "Tags" in properties:
+            arn = work.attributes["Arn"].removesuffix(":*")
+            shown["Tags"] = work.tags_beyond(work.call("logs", "ListTagsForResource", resourceArn=arn)["tags"])
+        return only(shown, properties)
 
     @staticmethod
     def _retain(work: Work, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -106,6 +121,18 @@ class Alarm(Kind):
         """Delete the alarm."""
         work.call("cloudwatch", "DeleteAlarms", AlarmNames=[work.physical_id])
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its settings, as far as they are set."""
+        name = work.physical_id
+        found = work.call("cloudwatch", "DescribeAlarms", AlarmNames=[name])["MetricAlarms"]
+        if not found:
+            raise missing(f"The alarm {name}")
+        shown = dict(found[0])
+        if "Tags" in properties:
+            tags = work.call("cloudwatch", "ListTagsForResource", ResourceARN=work.attributes["Arn"])["Tags"]
+            shown["Tags"] = work.tags_beyond({one["Key"]: one["Value"] for one in tags})
+        return only(shown, properties)
 
 
 KINDS: dict[str, Kind] = {

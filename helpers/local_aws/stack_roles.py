@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from .stack_kinds import Kind, Steps, Work, as_json, differ, only, unless_gone
 
@@ -67,6 +69,26 @@ class Role(Kind):
         self._policies(work, properties, {})
         work.call("iam", "DeleteRole", RoleName=work.physical_id)
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its trust, settings and policies."""
+        which = {"RoleName": work.physical_id}
+        found = work.call("iam", "GetRole", **which)["Role"]
+        shown = {**found, "AssumeRolePolicyDocument": _document(found["AssumeRolePolicyDocument"])}
+        if "PermissionsBoundary" in found:
+            shown["PermissionsBoundary"] = found["PermissionsBoundary"]["PermissionsBoundaryArn"]
+        if "ManagedPolicyArns" in properties:
+            attached = work.call("iam", "ListAttachedRolePolicies", **which)["AttachedPolicies"]
+            shown["ManagedPolicyArns"] = [one["PolicyArn"] for one in attached]
+        if "Policies" in properties:
+            names = work.call("iam", "ListRolePolicies", **which)["PolicyNames"]
+            texts = {name: work.call("iam", "GetRolePolicy", PolicyName=name, **which) for name in names}
+            shown["Policies"] = [
+                {"PolicyName": name, "PolicyDocument": _document(one["PolicyDocument"])} for name, one in texts.items()
+            ]
+        if "Tags" in properties:
+            shown["Tags"] = work.tags_beyond({one["Key"]: one["Value"] for one in found.get("Tags", [])})
+        return only(shown, properties)
 
     @staticmethod
     def _policies(work: Work, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -138,6 +160,7 @@ class ManagedPolicy(Kind):
     replaced_by = ("Description", "ManagedPolicyName", "Path")
     name = "ManagedPolicyName"
     attributes = ("PolicyArn",)
+    unread = ("Roles",)
 
     def create(self, work: Work, properties: dict[str, Any]) -> Steps:
         """Make the policy and attach it."""
@@ -180,3 +203,16 @@ class ManagedPolicy(Kind):
                 work.call("iam", "DeletePolicyVersion", PolicyArn=arn, VersionId=version["VersionId"])
         work.call("iam", "DeletePolicy", PolicyArn=arn)
         yield from ()
+
+    def present(self, work: Work, properties: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return its default version's document."""
+        found = work.call("iam", "GetPolicy", PolicyArn=work.physical_id)["Policy"]
+        which = {"PolicyArn": work.physical_id, "VersionId": found["DefaultVersionId"]}
+        document = work.call("iam", "GetPolicyVersion", **which)["PolicyVersion"]["Document"]
+        shown = {**found, "ManagedPolicyName": found["PolicyName"], "PolicyDocument": _document(document)}
+        return only(shown, properties)
+
+
+def _document(value: Any) -> Any:
+    """Return a policy as IAM shows it, which is encoded like a part of a URL."""
+    return json.loads(unquote(value)) if isinstance(value, str) else value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .stack import Request, Stack
+from .stack_drift import Detection
 from .stack_plans import Change
 from .stack_resources import KINDS
 from .stack_templates import Template, invalid, references
@@ -45,6 +46,7 @@ class Stacks:
         self.space = space
         self.all: list[Stack] = []
         self.change_sets: dict[str, ChangeSet] = {}
+        self.detections: dict[str, Detection] = {}
 
     def find(self, name_or_id: str) -> Stack:
         """Return a stack; a deleted one only by its id.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from typing import Any
 
+from . import stack_drift
 from .errors import ApiError
 from .protocol import Call, Operation
 from .stack import Request, Stack, moment
@@ -17,6 +19,7 @@ _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _PAGE = 100
 _MOST_IN_A_DESCRIPTION = 100
 _NOT_OFFERED = (
+    "DeploymentMode",
     "NotificationARNs",
     "ResourcesToImport",
     "RollbackConfiguration",
@@ -120,7 +123,7 @@ def list_stacks(call: Call) -> dict[str, Any]:
             "StackName": stack.name,
             "CreationTime": moment(stack.created),
             "StackStatus": stack.status,
-            "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
+            "DriftInformation": _drift_of_stack(stack),
         }
         if stack.request.template.description:
             item["TemplateDescription"] = stack.request.template.description
@@ -368,6 +371,92 @@ def list_change_sets(call: Call) -> dict[str, Any]:
     return _page(call, "Summaries", items)
 
 
+# Drift
+
+
+def detect_stack_drift(call: Call) -> dict[str, Any]:
+    """Begin to compare a stack's resources with what its template says."""
+    made = stack_drift.detect(_stack(call), call.identity, call.params.get("LogicalResourceIds") or ())
+    call.space.stacks.detections[made.id] = made
+    return {"StackDriftDetectionId": made.id}
+
+
+def describe_stack_drift_detection_status(call: Call) -> dict[str, Any]:
+    """Say how far a detection is, and what it has found."""
+    identifier = call.params["StackDriftDetectionId"]
+    made = call.space.stacks.detections.get(identifier)
+    if made is None:
+        raise invalid(f"Drift detection with id {identifier} does not exist")
+    answer: dict[str, Any] = {
+        "StackId": made.stack.id,
+        "StackDriftDetectionId": made.id,
+        "DetectionStatus": made.status,
+        "Timestamp": moment(made.began),
+    }
+    if made.reason:
+        answer["DetectionStatusReason"] = made.reason
+    if made.drifted is not None:
+        answer["DriftedStackResourceCount"] = made.drifted
+        answer["StackDriftStatus"] = made.stack.drift.status(made.stack)
+    return answer
+
+
+def detect_stack_resource_drift(call: Call) -> dict[str, Any]:
+    """Compare one resource with what the template says."""
+    stack = _stack(call)
+    found = stack_drift.look(stack, call.identity, call.params["LogicalResourceId"])
+    return {"StackResourceDrift": _drift(stack, found)}
+
+
+def describe_stack_resource_drifts(call: Call) -> dict[str, Any]:
+    """Return what was found at every resource that was looked at."""
+    stack = _stack(call)
+    wanted = call.params.get("StackResourceDriftStatusFilters") or ()
+    found = [drift for name in sorted(stack.records) if (drift := stack.drift.of(stack.records[name])) is not None]
+    items = [_drift(stack, one) for one in found if not wanted or one.status in wanted]
+    return _page(call, "StackResourceDrifts", items, int(call.params.get("MaxResults") or _PAGE))
+
+
+def _drift(stack: Stack, one: stack_drift.Drift) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "StackId": stack.id,
+        "LogicalResourceId": one.logical_id,
+        "PhysicalResourceId": one.physical_id,
+        "ResourceType": one.type,
+        "StackResourceDriftStatus": one.status,
+        "Timestamp": moment(one.moment),
+    }
+    if one.reason:
+        shown["DriftStatusReason"] = one.reason
+    if one.status in ("IN_SYNC", "MODIFIED"):
+        for name, values in (("ExpectedProperties", one.expected), ("ActualProperties", one.actual)):
+            shown[name] = json.dumps(values, separators=(",", ":"), default=str)
+        shown["PropertyDifferences"] = [
+            {
+                "PropertyPath": difference.path,
+                "ExpectedValue": stack_drift.shown(difference.expected),
+                "ActualValue": stack_drift.shown(difference.actual),
+                "DifferenceType": difference.kind,
+            }
+            for difference in one.differences
+        ]
+    return shown
+
+
+def _drift_of_stack(stack: Stack) -> dict[str, Any]:
+    shown: dict[str, Any] = {"StackDriftStatus": stack.drift.status(stack)}
+    if stack.drift.checked is not None:
+        shown["LastCheckTimestamp"] = moment(stack.drift.checked)
+    return shown
+
+
+def _drift_of_resource(stack: Stack, name: str) -> dict[str, Any]:
+    found = stack.drift.of(stack.records[name]) if name in stack.records else None
+    if found is None:
+        return {"StackResourceDriftStatus": "NOT_CHECKED"}
+    return {"StackResourceDriftStatus": found.status, "LastCheckTimestamp": moment(found.moment)}
+
+
 # What they share
 
 
@@ -472,7 +561,7 @@ def _described(stack: Stack) -> dict[str, Any]:
         "Outputs": list(stack.outputs.values()),
         "Tags": [{"Key": key, "Value": value} for key, value in stack.request.tags.items()],
         "EnableTerminationProtection": stack.protected,
-        "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
+        "DriftInformation": _drift_of_stack(stack),
     }
     if stack.request.template.description:
         answer["Description"] = stack.request.template.description
@@ -510,7 +599,7 @@ def _resources(stack: Stack) -> list[dict[str, Any]]:
             "ResourceType": one.type,
             "Timestamp": moment(one.moment),
             "ResourceStatus": one.status,
-            "DriftInformation": {"StackResourceDriftStatus": "NOT_CHECKED"},
+            "DriftInformation": _drift_of_resource(stack, name),
         }
         if one.reason:
             item["ResourceStatusReason"] = one.reason
@@ -545,11 +634,14 @@ def _change(one: Change) -> dict[str, Any]:
 
 def _change_set(call: Call) -> ChangeSet:
     name, stack = call.params["ChangeSetName"], call.params.get("StackName")
-    sets = call.space.stacks.change_sets
+    stacks = call.space.stacks
+    sets = stacks.change_sets
     if name in sets:
         return sets[name]
+    # A stack that is gone keeps its change sets here, and another may have its name by now.
+    present = stacks.named(stack) if stack else None
     for one in sets.values():
-        if one.name == name and stack in (one.stack.name, one.stack.id):
+        if one.name == name and (one.stack is present or one.stack.id == stack):
             return one
     if stack:
         call.space.stacks.find(stack)
@@ -602,10 +694,14 @@ OPERATIONS: dict[str, Operation] = {
     "DeleteChangeSet": _operation(delete_change_set),
     "DeleteStack": _operation(delete_stack),
     "DescribeChangeSet": _operation(describe_change_set),
+    "DescribeStackDriftDetectionStatus": _operation(describe_stack_drift_detection_status, resource=False),
     "DescribeStackEvents": _operation(describe_stack_events),
     "DescribeStackResource": _operation(describe_stack_resource),
+    "DescribeStackResourceDrifts": _operation(describe_stack_resource_drifts),
     "DescribeStackResources": _operation(describe_stack_resources),
     "DescribeStacks": _operation(describe_stacks),
+    "DetectStackDrift": _operation(detect_stack_drift),
+    "DetectStackResourceDrift": _operation(detect_stack_resource_drift),
     "ExecuteChangeSet": _operation(execute_change_set),
     "GetTemplate": _operation(get_template),
     "GetTemplateSummary": _operation(get_template_summary),

@@ -56,7 +56,7 @@ sqs.send_message(QueueUrl=rejected_url, MessageBody=text)
     (
         "04-window",
         "set_trigger(MaximumBatchingWindowInSeconds=1)" + DAY,
-        "at most 20 for 55 are wanted. The window is 1 s and the batch size 10: let a batch gather for longer.",
+        "at most 20 for 55 are wanted. The window is 1 s and the batch size 1",
     ),
     (
         "04-window",
