@@ -391,6 +391,17 @@ def assemble(
             end = row.time + settings.retention
             if end <= now:
                 concluded.append(row._replace(time=end, event="expired", outcome=None))
+    begun = {row.message: row.time for row in rows if row.event == "sent"}
+    taken = {(row.message, row.queue) for row in rows if row.event == "deleted"}
+    for row in [row for row in concluded if row.event == "dead-lettered"]:
+        settings = queues.get(row.outcome or "")
+        if settings is None or (row.message, row.outcome) in taken:
+            continue
+        # Only on a FIFO queue does the move begin the time anew (rows A74 and B29).
+        sent_at = row.time if str(row.outcome).endswith(".fifo") else begun.get(row.message, row.time)
+        end = max(row.time, sent_at + settings.retention)
+        if end <= now:
+            concluded.append(row._replace(time=end, event="expired", queue=row.outcome, outcome=None))
     plain = [row._replace(request=None, environment=None, function=None) for row in concluded]
     # A message is visible before it is received again at that very moment.
     return sorted([*plain, *rows], key=lambda row: row.time)
@@ -436,6 +447,9 @@ class Account:
         noted = list(self.notes.rows)
         names = {row.queue for row in [*noted, *logged] if row.queue}
         queues = {name: settings for name in names if (settings := self._settings(name)) is not None}
+        for name in {one.dead_letter_queue for one in queues.values() if one.dead_letter_queue} - set(queues):
+            if (settings := self._settings(name)) is not None:
+                queues[name] = settings
         rows = assemble(noted, logged, queues, self._now(), self.notes.returns)
         return {"events": rows, "columns": COLUMNS, "next": 0, "lost": 0, "whole": True}
 

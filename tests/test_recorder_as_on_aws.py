@@ -267,6 +267,19 @@ def test_what_nobody_handles_expires_and_the_first_receive_is_known(place: Place
     assert (recorder.messages(concluded)["first_wait_s"].dropna() < 15).all()
 
 
+def test_dead_letters_expire_counted_from_their_first_sending(place: Place) -> None:
+    queue = place.pipeline(RAISES, visibility_timeout=30)
+    assert queue.dead_letters is not None
+    resources.queue(place.lab, queue.dead_letters.name, message_retention_period=3600)
+    place.send(queue, [BAD])
+    place.lab.wait(3700)
+    concluded, happened = place.logs(queue=queue.dead_letters.name)
+    ends = [log.loc[log["event"] == "expired", "time"] for log in (concluded, happened)]
+    assert [len(end) for end in ends] == [1, 1]
+    assert abs((ends[0].iloc[0] - ends[1].iloc[0]).total_seconds()) < 5
+    assert_the_same(*place.logs(queue=queue.name))
+
+
 def test_what_others_sent_is_seen_once_it_came_to_a_run(place: Place, aws: Aws) -> None:
     queue = place.pipeline(RAISES, visibility_timeout=30)
     for body in (GOOD, BAD):

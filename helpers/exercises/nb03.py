@@ -100,22 +100,22 @@ def _lost(
     ours = log[log["message"].isin(table.index)]
     purged = int((ours["outcome"] == "purged").sum())
     queued = int(table["end"].isin(["waiting", "in flight"]).sum())
-    reserved = lab.client("lambda").get_function_concurrency(FunctionName=lab.name(own_part(function)))
+    dead = int((table["end"] == "dead").sum())
     # A real account's recorder sees no receive without a run, nor what such receives lead to.
     allowed, letters = evidence.dead_letters(lab, queue)
-    unrecorded = letters if reserved.get("ReservedConcurrentExecutions") == 0 else 0
+    unrecorded = max(0, letters - dead)
     if purged or (queued and not depth.visible + depth.in_flight and not unrecorded):
         return (
             f"{purged or queued} of {len(table)} orders are gone: a purge deletes what waits, nobody handled it, and "
             "no dead-letter queue has it. A pause needs no empty queue: it keeps the orders for later. Start over."
         )
-    dead = int((table["end"] == "dead").sum())
     throttled = ours.loc[ours["event"] == "throttled", "message"].nunique()
     unseen = int(((table["end"] == "dead") & (table["runs"] == 0)).sum())
-    if throttled or unseen or reserved.get("ReservedConcurrentExecutions") == 0:
+    reserved = lab.client("lambda").get_function_concurrency(FunctionName=lab.name(own_part(function)))
+    if throttled or unseen or unrecorded or reserved.get("ReservedConcurrentExecutions") == 0:
         return (
             "With reserved concurrency 0 the trigger goes on receiving, and each receive counts: orders were received "
-            f"up to {int(table['attempts'].max()) or allowed} times without a run, and {max(dead, unrecorded)} of "
+            f"up to {int(table['attempts'].max()) or allowed} times without a run, and {max(dead, letters)} of "
             f"{len(table)} are dead letters. "
             f"{_BUTTON}: it stops the receiving. Start over."
         )

@@ -115,8 +115,8 @@ def _as_built(lab: Lab) -> bool:
 DRILL = Drill(
     "charged-twice",
     "Cards are charged more than once",
-    "{reported} UTC, Ines in support: three calls in a row, card charged again and again for one order. Payments "
-    "worked well until about {changed}. Nobody has deployed anything, says Tom. Only the retries were made "
+    "{reported} UTC, support: three calls in a row, card charged again and again for one order. Payments "
+    "worked well until about {changed}. Nobody has deployed anything, says the team. Only the retries were made "
     "faster.",
     build,
     check,

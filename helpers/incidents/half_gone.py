@@ -111,7 +111,7 @@ def _parcels(first: int) -> list[dict[str, Any]]:
 DRILL = Drill(
     "half-gone",
     "Half of the parcels have no label",
-    "{reported} UTC, Marek in the warehouse: since {began}, when the second label printer went live, half of the "
+    "{reported} UTC, the warehouse: since {began}, when the second label printer went live, half of the "
     "parcels stand here without a label. It does not matter which, eu or us. The shop swears that it sent them all. "
     "Nothing waits, nothing failed.",
     build,

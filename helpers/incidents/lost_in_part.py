@@ -107,7 +107,7 @@ def _as_built(lab: Lab) -> bool:
 DRILL = Drill(
     "lost-in-part",
     "Items are missing, and nothing failed",
-    "{reported} UTC, Marek in the warehouse: twenty items were scanned at {began}, and the stock list has fifteen. The "
+    "{reported} UTC, the warehouse: twenty items were scanned at {began}, and the stock list has fifteen. The "
     "team has no alarm, no error and no dead letter. The handler names every item that it cannot count, they say, and "
     "it has for a year. Last week the pipeline was set up anew, with the same code.",
     build,

@@ -138,7 +138,7 @@ def _aside(lab: Lab, runs: int, where: str) -> Verdict:
 DRILL = Drill(
     "night-bill",
     "The import is billed for a night without imports",
-    "{reported} UTC, Petra in finance: the import's cost alert went off. Your partner sends one file a day, at {began} "
+    "{reported} UTC, finance: the import's cost alert went off. Your partner sends one file a day, at {began} "
     "it came, and then nothing. So why do I pay for runs all night? You told me that a dead-letter queue takes care of "
     "such things.",
     build,

@@ -153,7 +153,7 @@ def _touched(lab: Lab, rights: str) -> bool:
 DRILL = Drill(
     "nothing-runs",
     "Nothing is invoked",
-    "{reported} UTC, Lena in accounting: no invoice since {changed}. The security team says that all is well: the "
+    "{reported} UTC, accounting: no invoice since {changed}. The security team says that all is well: the "
     "queue is under the company's key now, as the auditors want it, and there it stays. I have looked, the trigger is "
     "Enabled. No error, no alarm.",
     build,

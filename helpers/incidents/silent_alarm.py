@@ -179,7 +179,7 @@ def _watched(one: dict[str, Any]) -> str:
 DRILL = Drill(
     "silent-alarm",
     "The pager was silent all night",
-    "{reported} UTC, Tom, coming on duty: by chance I looked into the dead-letter queue of the refunds and took out "
+    "{reported} UTC, the next on duty: by chance I looked into the dead-letter queue of the refunds and took out "
     "four letters. They died after {began}. My pager was silent, and it works: I have tested the topic. The alarm has "
     "said OK since the day it was made.",
     build,

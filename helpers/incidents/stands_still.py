@@ -143,7 +143,7 @@ def _as_built(lab: Lab, kept: dict[str, str]) -> bool:
 DRILL = Drill(
     "stands-still",
     "One account is not booked any more",
-    "{reported} UTC, Bruno, a customer: my last transfers do not show, my wife's do. Accounting confirms: "
+    "{reported} UTC, a customer: my last transfers do not show, my wife's do. Accounting confirms: "
     "since {began} hardly anything of his was booked, the other accounts are complete. The function reports errors, "
     "but then it always did report a few.",
     build,

@@ -136,7 +136,7 @@ def _days(kept: dict[str, str]) -> str:
 DRILL = Drill(
     "vanished",
     "Five dead letters are gone",
-    "{reported} UTC, Marek in the warehouse: on {on}, when the database had moved and the trigger was on again, five "
+    "{reported} UTC, the warehouse: on {on}, when the database had moved and the trigger was on again, five "
     "returns went to the dead-letter queue. I wrote it down and had two days off. Now it is empty. Who has "
     "deleted them? Everybody says: not me.",
     build,

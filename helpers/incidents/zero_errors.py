@@ -134,8 +134,8 @@ def _as_built(lab: Lab) -> bool:
 DRILL = Drill(
     "zero-errors",
     "Valid orders among the dead letters",
-    "{reported} UTC, Ines in support: customers were told that their payment failed. The orders are fine, she tried "
-    "one by hand. The dashboard has been green since {began}. Jonas from the bank, on the phone: two calls at a time "
+    "{reported} UTC, support: customers were told that their payment failed. The orders are fine, support tried "
+    "one by hand. The dashboard has been green since {began}. The bank, on the phone: two calls at a time "
     "is what we take, and please keep to it.",
     build,
     check,
