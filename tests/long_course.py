@@ -13,7 +13,7 @@ import pytest
 from helpers.lab import Lab
 from tools import course, tracks
 
-from . import test_capstone
+from . import test_capstone, test_incidents
 from .notebooks import FOLDER, left, run, session, solutions, tagged, texts
 from .test_notebooks import LABS, NOTEBOOKS, stop_all
 
@@ -63,6 +63,11 @@ def test_an_interrupted_notebook_can_be_run_again(name: str, one_place: Path) ->
 def test_on_another_day_too_a_design_gets_its_scorecard(lab: Lab, letter: str) -> None:
     """C and E are judged on that day in the usual tests."""
     test_capstone.judged(lab, letter, 2)
+
+
+@pytest.mark.parametrize("name", test_incidents.DRILLS)
+def test_every_known_repair_of_a_drill_earns_its_sentence(lab: Lab, name: str) -> None:
+    test_incidents.repaired(lab, name, test_incidents.REPAIRS[name])
 
 
 def parts() -> list[tuple[str, tuple[str, ...]]]:

@@ -409,12 +409,22 @@ REPAIRS: dict[str, list[tuple[Repair, str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", DRILLS)
-def test_each_repair_earns_its_sentence(lab: Lab, name: str) -> None:
-    """One after the other in one lab: each `incident` starts afresh."""
-    for repair, sentence in REPAIRS[name]:
+def usual(name: str) -> list[tuple[Repair, str]]:
+    """Return nothing done, two wrong repairs and all right ones; the long course tries every one."""
+    wrong = [one for one in REPAIRS[name] if not one[1].startswith("● yes")]
+    return [*wrong[:3], *(one for one in REPAIRS[name] if one not in wrong)]
+
+
+def repaired(lab: Lab, name: str, repairs: list[tuple[Repair, str]]) -> None:
+    """Try repairs one after the other in one lab: each `incident` starts afresh."""
+    for repair, sentence in repairs:
         repair(lab, lab.incident(name))
         assert sentence in repr(lab.check(f"16-{name}")), (name, repair)
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_a_repair_earns_its_sentence(lab: Lab, name: str) -> None:
+    repaired(lab, name, usual(name))
 
 
 @pytest.mark.parametrize("name", DRILLS)
