@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -48,3 +50,11 @@ class Problems(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record."""
         self.found.append(self.format(record))
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen to the local AWS's log."""
+        logger = logging.getLogger("helpers.local_aws")
+        logger.addHandler(self)
+        yield
+        logger.removeHandler(self)

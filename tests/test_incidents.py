@@ -450,7 +450,7 @@ GIVEN_AWAY = {
     "half-gone": ["filter"],
     "charged-twice": ["visib", "0 s"],
     "nothing-runs": ["decrypt", "kms", "role"],
-    "stands-still": ["poison", "group", "bruno's second"],
+    "stands-still": ["poison", "group", "second entry"],
     "silent-alarm": ["NumberOfMessagesSent", "metric"],
     "night-bill": ["receive", "1000", "poison"],
     "vanished": ["retention", "expired", "too old"],

@@ -8,7 +8,6 @@ ones come each time; `LAB_HYPOTHESIS=long` tries many new ones.
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -557,10 +556,8 @@ class FifoTriggers(Triggers):
 
 @pytest.fixture
 def problems() -> Iterator[None]:
-    logger = logging.getLogger("helpers.local_aws")
-    logger.addHandler(Triggers.problems)
-    yield
-    logger.removeHandler(Triggers.problems)
+    with Triggers.problems.heard():
+        yield
 
 
 @pytest.mark.usefixtures("problems")

@@ -8,7 +8,6 @@ allowed, and complete. In CI the same few histories come each time; `LAB_HYPOTHE
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -821,10 +820,8 @@ class FifoStore(Store):
 
 @pytest.fixture
 def problems() -> Iterator[None]:
-    logger = logging.getLogger("helpers.local_aws")
-    logger.addHandler(Store.problems)
-    yield
-    logger.removeHandler(Store.problems)
+    with Store.problems.heard():
+        yield
 
 
 @pytest.mark.usefixtures("problems")

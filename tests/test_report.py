@@ -19,7 +19,7 @@ from helpers.errors import LabError
 from helpers.lab import Lab
 
 ACCOUNT = "123456789012"
-MISTAKE = f"Look at arn:aws:sqs:us-east-1:{ACCOUNT}:lab-abc123-orders, and at /home/ada/work/x.py."
+MISTAKE = f"Look at arn:aws:sqs:us-east-1:{ACCOUNT}:lab-abc123-orders, and at /home/someone/x.py."
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def test_the_report_says_what_was_solved_and_how_well_sure_held(lab: Lab, monkey
     said(lab, monkeypatch, almost("No key yet."), exercise="06-settle")
     predicted(lab)
     lab.predict("06-open", "How many?", answer=...)
-    shown = lab.report("Ada & Bob")
+    shown = lab.report("Group 1 & 2")
     assert "labs begun" in repr(shown)
     assert re.search(r"05 Follow an order that fails +1 of 1 +0 of 1", repr(shown))
     assert repr(shown).endswith("Sure: 0 of 1 right; not answered: 1. The report is in progress.html.")
     assert '<a href="progress.html">' in shown._repr_html_()
     text = Path("progress.html").read_text(encoding="utf-8")
     for part in (
-        "<h1>Progress of Ada &amp; Bob</h1>",
+        "<h1>Progress of Group 1 &amp; 2</h1>",
         "<td>05-dead-letters</td><td>solved</td><td>20",
         "UTC</td><td>local AWS</td><td>2</td>",
         "06-settle</b> stands at: No key yet.",
@@ -153,7 +153,7 @@ def test_the_page_is_well_formed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_no_account_no_folder_and_no_prefix_is_on_it(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said(lab, monkeypatch, almost(MISTAKE))
-    lab.predict("05-where", f"Whose is {ACCOUNT} in C:\\Users\\ada\\x?", answer=123456789013)
+    lab.predict("05-where", f"Whose is {ACCOUNT} in C:\\Users\\someone\\x?", answer=123456789013)
     lab.report()
     text = Path("progress.html").read_text(encoding="utf-8")
     for private in (ACCOUNT, "lab-abc123", "/home/", "Users", str(tmp_path), "a-space"):
@@ -187,7 +187,7 @@ def test_a_report_that_cannot_be_written_is_one_sentence(lab: Lab, capsys: pytes
     with pytest.raises(LabError, match="cannot be written"):
         lab.report(file="no/such/folder.html")
     assert main(["report", "--to", "no/such/folder.html"]) == 1
-    assert main(["report", "--name", "Ada"]) == 0
+    assert main(["report", "--name", "first"]) == 0
     assert "The report is in progress.html." in capsys.readouterr().out
 
 
@@ -196,7 +196,7 @@ def room(lab: Lab) -> Path:
     """Return a folder with the reports of three learners and the export of a fourth, who answered nothing."""
     folder = Path("room")
     folder.mkdir()
-    for name, answer, confidence in (("Ada", 0, "sure"), ("Bob", 30, "guess"), ("", 30, "sure")):
+    for name, answer, confidence in (("first", 0, "sure"), ("second", 30, "guess"), ("", 30, "sure")):
         predictions.forget("05")
         predicted(lab, answer, confidence)
         lab.predict("04-full", "How full?", options=["1 to 3", "10"], answer="10", confidence=confidence)
@@ -212,40 +212,40 @@ def room(lab: Lab) -> Path:
 def test_a_room_is_pooled(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pooled = report.pool(room)
     gap = pooled[pooled["prediction"] == "05-gap"].set_index("report")
-    assert dict(gap["said"]) == {"Ada": 0, "Bob": 30, "nobody": 30, "export": ""}
-    assert dict(gap["right"]) == {"Ada": "no", "Bob": "yes", "nobody": "yes", "export": ""}
+    assert dict(gap["said"]) == {"first": 0, "second": 30, "nobody": 30, "export": ""}
+    assert dict(gap["right"]) == {"first": "no", "second": "yes", "nobody": "yes", "export": ""}
     lines = [line.split() for line in str(report.findings(pooled)).splitlines()]
     assert lines[2:] == [["04-full", "3", "0", "2"], ["05-gap", "3", "2", "1"]]
     assert capsys.readouterr().out == ""
 
 
 def test_files_that_are_no_reports_are_named_and_left_out(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = (room / "Ada.html").read_text()
+    whole = (room / "first.html").read_text()
     (room / "cut.html").write_text(whole[:-200])
     (room / "older.html").write_text(whole.replace('"format": 1', '"format": 0'))
     (room / "odd.html").write_text(whole.replace('"said": 0', '"said": [0]'))
     (room / "page.html").write_text("<p>Hello</p>")
     (room / "other.csv").write_text("a,b\n1,2\n")
     (room / "bytes.html").write_bytes(b"\xff\xfe")
-    assert report.pool([room, room / "Ada.html"])["report"].nunique() == 4
+    assert report.pool([room, room / "first.html"])["report"].nunique() == 4
     (line,) = capsys.readouterr().out.splitlines()
     names = "bytes.html, cut.html, odd.html, older.html, other.csv, page.html"
     assert line == f"Left out, because they are no reports or were cut off: {names}."
-    assert report.pool(str(room / "Ada.html"))["report"].unique().tolist() == ["Ada"]
+    assert report.pool(str(room / "first.html"))["report"].unique().tolist() == ["first"]
     with pytest.raises(LabError, match="no report to pool"):
         report.pool([room / "page.html", room / "missing.html"])
 
 
 def test_of_two_reports_of_one_learner_the_newer_counts(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = (room / "Ada.html").read_text()
+    text = (room / "first.html").read_text()
     changed = text.replace('"said": 0', '"said": 60').replace('"written": "20', '"written": "19')
-    (room / "Ada older.html").write_text(changed)
+    (room / "first older.html").write_text(changed)
     (room / "sub").mkdir()
     (room / "sub" / "nobody.html").write_text((room / "nobody.html").read_text())
     pooled = report.pool(room)
-    assert pooled[(pooled["report"] == "Ada") & (pooled["prediction"] == "05-gap")]["said"].tolist() == [0]
+    assert pooled[(pooled["report"] == "first") & (pooled["prediction"] == "05-gap")]["said"].tolist() == [0]
     assert pooled["report"].nunique() == 5
-    assert "More than one report of Ada: the newest counts." in capsys.readouterr().out
+    assert "More than one report of first: the newest counts." in capsys.readouterr().out
 
 
 def test_the_picture_says_what_the_room_predicted(room: Path) -> None:
@@ -262,7 +262,7 @@ def test_the_picture_says_what_the_room_predicted(room: Path) -> None:
 
 
 def test_many_different_numbers_share_bars(room: Path) -> None:
-    pooled = report.pool(room / "Ada.html")
+    pooled = report.pool(room / "first.html")
     gap = pooled[pooled["prediction"] == "05-gap"]
     import pandas
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import resources
+from .. import resources, stacks
 from ..errors import Interrupted, LabError, is_missing
 from ..messages import send_many
 from ..progress import Progress
@@ -217,17 +217,11 @@ class _Session:
             ) from None
         status = self.until(lambda: self.status() if not self.status().endswith("IN_PROGRESS") else "", 600)
         if status != "CREATE_COMPLETE":
-            events = client.describe_stack_events(StackName=self.stack)["StackEvents"]
-            failed = [one for one in events if one["ResourceStatus"].endswith("FAILED")]
-            first = failed[-1] if failed else {"LogicalResourceId": self.stack}
-            raise LabError(
-                f"The stack of {self.design.name} was not made: {first['LogicalResourceId']} failed.",
-                first.get("ResourceStatusReason", ""),
-            )
-        outputs = {
-            one["OutputKey"]: one["OutputValue"]
-            for one in client.describe_stacks(StackName=self.stack)["Stacks"][0]["Outputs"]
-        }
+            events = stacks.events(self.lab, self.stack)
+            failed = events[events["status"].str.endswith("FAILED")]
+            first, reason = (self.stack, "") if failed.empty else failed[["resource", "reason"]].iloc[0]
+            raise LabError(f"The stack of {self.design.name} was not made: {first} failed.", reason)
+        outputs = stacks.outputs(self.lab, self.stack)
         self.queue, self.dead = outputs["QueueUrl"], outputs["DeadLetterQueueUrl"]
         fifo = self.queue.endswith(".fifo")
         if fifo != bool(self.design.group):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..lab import Lab
 
 _QUEUE = "ledger.fifo"
-_ACCOUNTS = ("anna", "bruno", "clara")
+_ACCOUNTS = ("1001", "1002", "1003")
 _EACH = 5
 _BEHIND = 3
 _HIDDEN = 30
@@ -57,7 +57,7 @@ def build(lab: Lab) -> Scene:
 def check(lab: Lab) -> Verdict:
     """Send a bad entry with good ones behind it, and good ones of another account."""
     fresh = trial.Fresh(lab, _QUEUE)
-    blocked, other = (f"{who}-{fresh.first}" for who in ("dora", "emil"))
+    blocked, other = (f"{who}-{fresh.first}" for who in ("2001", "2002"))
     bad = {**_entry(blocked, 2), "amount": "ten"}
     behind = [_entry(blocked, number) for number in range(3, 3 + _BEHIND)]
     entries = [_entry(blocked, 1), bad, *behind, *(_entry(other, number) for number in (1, 2))]
@@ -143,9 +143,9 @@ def _as_built(lab: Lab, kept: dict[str, str]) -> bool:
 DRILL = Drill(
     "stands-still",
     "One account is not booked any more",
-    "{reported} UTC, a customer: my last transfers do not show, my wife's do. Accounting confirms: "
-    "since {began} hardly anything of his was booked, the other accounts are complete. The function reports errors, "
-    "but then it always did report a few.",
+    "{reported} UTC, a customer: the last transfers to my account do not show, those to others do. Accounting "
+    "confirms: since {began} hardly anything of this account was booked, the others are complete. The function "
+    "reports errors, but then it always did report a few.",
     build,
     check,
     (
