@@ -93,7 +93,7 @@ class Lab:
         service : str
             As in `boto3.client`: `sqs`, `lambda`, `iam`, `logs`, `cloudwatch`.
         role : str, optional
-            The name or ARN of a role that trusts this account: the client wears it, for an hour, and has its rights
+            The name or ARN of a role of this account that trusts it: the client wears it, for an hour, and has its rights
             instead of yours.
         account : str, optional
             The twelve digits of another account: the client is a user of that one, whom it allows everything. Only the
@@ -102,7 +102,7 @@ class Lab:
         Raises
         ------
         LabError
-            When AWS has no such service, or the cloud no caller of another account.
+            When AWS has no such service, the cloud no caller of another account, or the role is another account's.
         """
         if role or account:
             return self._new_client(service, self._cloud.visitor(account) if account else self._worn(role))
@@ -130,6 +130,12 @@ class Lab:
     def _worn(self, role: str) -> dict[str, str]:
         """Return temporary keys of a role."""
         arn = role if role.startswith("arn:") else f"arn:aws:iam::{self.account}:role/{self.name(role)}"
+        if not arn.startswith(f"arn:aws:iam::{self.account}:"):
+            raise LabError(
+                f"{arn} is not worn: it is no role of the account {self.account}.",
+                "A client that wears it would reach an account that was not named.",
+                "Name a role of this account.",
+            )
         made = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="tried-on")["Credentials"]
         return {
             "aws_access_key_id": made["AccessKeyId"],

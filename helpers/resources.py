@@ -266,8 +266,9 @@ def role(
     new = found is None
     if found is None:
         wearers = [service] if isinstance(service, str) else service
-        kinds = {"AWS" if one.isdigit() else "Service": one for one in wearers}
-        trust = {"Effect": "Allow", "Principal": kinds, "Action": "sts:AssumeRole"}
+        kinds = {kind: [one for one in wearers if one.isdigit() is (kind == "AWS")] for kind in ("AWS", "Service")}
+        principal = {kind: those[0] if len(those) == 1 else those for kind, those in kinds.items() if those}
+        trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
         found = iam.create_role(RoleName=full, AssumeRolePolicyDocument=_document([trust]))["Role"]
     for policy in policies:
         arn = policy if policy.startswith("arn:") else f"arn:aws:iam::aws:policy/service-role/{policy}"

@@ -618,6 +618,11 @@ def test_a_client_may_wear_a_role_and_then_has_its_rights(real: Lab) -> None:
     closed = resources.role(real, "closed")
     with pytest.raises(ClientError, match="sts:AssumeRole"):
         real.client("sqs", role=closed.name)
+    several = ["lambda.amazonaws.com", "sqs.amazonaws.com", real.account, "222233334444"]
+    resources.role(real, "several", policies=(), service=several)
+    trust = real.client("iam").get_role(RoleName=real.name("several"))["Role"]["AssumeRolePolicyDocument"]
+    principal = {"AWS": [real.account, "222233334444"], "Service": ["lambda.amazonaws.com", "sqs.amazonaws.com"]}
+    assert trust["Statement"][0]["Principal"] == principal
     guest = real.client("sqs", account="222233334444")
     with pytest.raises(ClientError, match="because no resource-based policy allows the sqs:sendmessage action"):
         guest.send_message(QueueUrl=queue.url, MessageBody="x")

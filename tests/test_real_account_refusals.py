@@ -257,6 +257,16 @@ def test_on_the_named_account_a_key_is_tagged_and_what_cleanup_would_not_find_is
     assert len(wire.hosts) == 3
 
 
+def test_a_role_of_another_account_is_not_worn(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_AWS_ACCOUNT", NAMED)
+    wire.account = NAMED
+    lab = helpers.connect("aws")
+    asked = list(wire.hosts)
+    with pytest.raises(LabError, match=f"no role of the account {NAMED}"):
+        lab.client("sqs", role=f"arn:aws:iam::{OTHER}:role/lab-orders")
+    assert wire.hosts == asked
+
+
 def test_on_the_named_account_code_gets_the_recorder_s_lines_and_the_card_says_so(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
